@@ -1,0 +1,41 @@
+//! What an agent decides, without doing any of it.
+//!
+//! In: the desired world (from the ledger), what was observed ([`Observed`], fed by [`Fact`]s) and the time.
+//! Out: [`Action`]s ([`plan`]), statuses ([`pod_status`]), probes to run ([`due_probes`]), OCI specs ([`spec::build`]).
+//!
+//! Invariants: no I/O, no clock, no randomness; the same input gives the same output. A plan that was carried out leaves
+//! nothing to plan. A pod that cannot start never holds another one up. Time may jump backwards: no wait is ever longer
+//! than it was meant to be.
+
+#![forbid(unsafe_code)]
+
+mod action;
+mod apply;
+mod apply_pod;
+mod container_id;
+pub mod defaults;
+mod desired;
+mod event;
+#[cfg(test)]
+mod fake;
+mod fact;
+pub mod node_files;
+mod observed;
+mod phases;
+mod plan;
+mod probes;
+mod record;
+mod restart;
+pub mod seccomp;
+pub mod spec;
+
+pub use action::Action;
+pub use container_id::{ContainerId, ContainerIdError, Definition};
+pub use desired::{DesiredPod, DesiredWorld};
+pub use fact::{AdoptedContainer, Fact, PodFact, PodStep, StartFailure, StartStep};
+pub use observed::{Exit, Failure, Images, Live, LiveState, Observed, ObservedContainer, ObservedPod, Sandbox, Stopping};
+pub use phases::{observed_statuses, pod_status};
+pub use plan::{plan, wake_at};
+pub use probes::{ProbeKind, ProbeRun, ProbeState, Probes, due_probes};
+pub use record::{ContainerRecord, PodRecord, ResolvedImage};
+pub use restart::Backoff;

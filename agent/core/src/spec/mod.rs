@@ -1,0 +1,16 @@
+//! The OCI runtime spec of a container: from its manifest, its image and what the node prepared for it.
+//!
+//! Namespaces stand without paths and the cgroup without a parent: the runtime puts in those of the pod.
+
+mod build;
+mod env;
+mod security;
+mod user;
+
+#[cfg(test)]
+mod spec_test;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use build::{ContainerContext, EtcFiles, ImageConfig, PodContext, VolumeMount, build, stop_signal};
+pub use env::SpecError;

@@ -1,0 +1,37 @@
+//! Documents for tests.
+
+use std::collections::BTreeMap;
+
+use gannet_protocols_model::{Container, Digest, Manifest, PodEntry};
+
+pub(crate) fn container(json: &str) -> Container {
+    let mut value: serde_json::Value = serde_json::from_str(json).unwrap();
+    value.as_object_mut().unwrap().entry("pull_policy").or_insert("IfNotPresent".into());
+    serde_json::from_value(value).unwrap()
+}
+
+pub(crate) fn manifest(json: &str) -> Manifest {
+    Manifest {
+        version: 1,
+        hostname: None,
+        host_network: false,
+        restart_policy: gannet_protocols_model::RestartPolicy::Always,
+        termination_grace_seconds: 30,
+        dns_policy: Default::default(),
+        init_containers: vec![],
+        containers: vec![container(json)],
+        volumes: vec![],
+        fs_group: None,
+    }
+}
+
+pub(crate) fn entry() -> PodEntry {
+    PodEntry {
+        uid: "u-1".parse().unwrap(),
+        namespace: "prod".into(),
+        name: "web-1".into(),
+        manifest: Digest::of(b"m"),
+        fields: BTreeMap::from([("metadata.labels['app']".to_owned(), "web".to_owned())]),
+        stop_within_seconds: None,
+    }
+}

@@ -1,0 +1,329 @@
+//! From the command line to a running agent and back. The order of the start is a promise: ledger, then the pods, and
+//! only then the first word to the hub.
+
+use std::fs::{self, File};
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use gannet_agent_core::Observed;
+use gannet_agent_net::{NetConfig, PodNetwork};
+use gannet_agent_runtime::{Runtime, RuntimeConfig, RuntimeEvent};
+use gannet_images::ImageStore;
+use gannet_protocols_link::{AgentConfig, AgentSession};
+use gannet_protocols_model::{NodeInfo, Session};
+use gannet_protocols_mqtt::{MqttConfig, MqttLink};
+use gannet_protocols_wire::Topic;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::adopt::adopt;
+use crate::cli::{LogFormat, RunArgs};
+use crate::clock::Clock;
+use crate::config::{RunConfig, Settings};
+use crate::control::{self, Control};
+use crate::executor::{Executor, Tools, unmount_below};
+use crate::housekeeping::Housekeeping;
+use crate::layout::Layout;
+use crate::ledger::{Ledger, Volatile};
+use crate::link_task::{LinkTask, is_whole, world_of};
+use crate::logs::{Source, Statuses};
+use crate::network::{self, Wish};
+use crate::node_info::{self, Given, gather};
+use crate::persist::{self, Persist};
+use crate::reconcile_task::{Inputs, Order, Outputs, Reconciler};
+use crate::tls;
+
+/// The pods get this long before the agent looks for its hub all the same: an image may have to come over the network.
+const SETTLE: Duration = Duration::from_secs(10);
+/// How long an orderly stop may take beyond what pods are granted.
+const STOP: Duration = Duration::from_secs(10);
+/// How long `--stop-pods-on-exit` waits for pods.
+const STOP_PODS: Duration = Duration::from_secs(120);
+/// Facts that the loop has not taken yet: tasks wait for it, it never waits for them.
+const FACTS: usize = 256;
+/// Events for a hub that is away; the newest are left out then.
+const EVENTS: usize = 256;
+const ORDERS: usize = 8;
+
+/// `gannet-agent run`.
+pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
+    let file = args.config.as_deref().map(Settings::read).transpose()?;
+    let config = args.settings.over(file.unwrap_or_default()).check()?;
+    log_to_stderr(args.log_format);
+    if !rustix::process::geteuid().is_root() {
+        bail!("the agent makes namespaces, mounts, cgroups and network devices: it must be started as root");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start tokio")?;
+    let outcome = runtime.block_on(serve(config));
+    // Reads of logs may still wait on a disk.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => builder.with_ansi(std::io::stderr().is_terminal()).init(),
+        LogFormat::Json => builder.json().init(),
+    }
+}
+
+/// What is opened before anything runs.
+struct Opened {
+    layout: Layout,
+    clock: Clock,
+    ledger: Arc<Ledger>,
+    session: Session,
+    tools: Arc<Tools>,
+    wish: watch::Sender<Arc<Wish>>,
+    exits: mpsc::Receiver<RuntimeEvent>,
+    // Held for as long as the agent runs.
+    _lock: File,
+}
+
+async fn serve(config: RunConfig) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    let mut terminate = signal(SignalKind::terminate()).context("signals")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let opened = open(&config).await?;
+    let mut running = spawn(&config, opened, &stop).await?;
+    let outcome = tokio::select! {
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+        ended = running.tasks.join_next() => match ended {
+            Some(Err(error)) => Err(anyhow::Error::new(error).context("a task of the agent failed")),
+            _ => Err(anyhow::anyhow!("a task of the agent ended early")),
+        },
+    };
+    info!(stop_pods = config.stop_pods_on_exit, "agent stops");
+    if config.stop_pods_on_exit && outcome.is_ok() {
+        tokio::select! {
+            stopped = running.stop_pods() => stopped,
+            // Asked twice: whoever asks does not want to wait.
+            _ = terminate.recv() => warn!("pods are left as they are"),
+            _ = interrupt.recv() => warn!("pods are left as they are"),
+        }
+    }
+    stop.cancel();
+    let rest = async { while running.tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP, rest).await.is_err() {
+        warn!("tasks did not end in time");
+    }
+    if config.stop_pods_on_exit {
+        running.leave_nothing().await;
+    }
+    let _ = fs::remove_file(running.layout.data.join(Layout::SOCKET));
+    outcome
+}
+
+async fn open(config: &RunConfig) -> anyhow::Result<Opened> {
+    let layout = Layout::new(&config.data_dir, &config.run_dir);
+    for dir in [&layout.data, &layout.run, &layout.pods()] {
+        fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    }
+    let lock = lock(&layout.lock())?;
+    let ledger = Ledger::open(&layout.ledger(), &config.node, &config.hub_key).context("open the ledger")?;
+    let clock = Clock::start(ledger.numbers.time_floor());
+    let session = ledger.numbers.next_session(clock.now()).context("count this start")?;
+    let images = ImageStore::open(&layout.images()).context("open the image store")?;
+    let program = std::env::current_exe().context("find the agent's own program")?;
+    let runtime_config =
+        RuntimeConfig { run_dir: layout.run.clone(), zygote_command: (program, vec!["zygote".into()]) };
+    let (runtime, exits) = Runtime::start(runtime_config).await.context("start the runtime")?;
+    let resolv_conf = PathBuf::from("/etc/resolv.conf");
+    let net_config = NetConfig {
+        run_dir: layout.run.clone(),
+        bridge: config.bridge.clone(),
+        resolv_conf: resolv_conf.clone(),
+    };
+    let network = PodNetwork::open(net_config).await.context("open the pod network")?;
+    let ledger = Arc::new(ledger);
+    let (wish, wishes) = watch::channel(Arc::new(Wish::default()));
+    let tools = Tools {
+        layout: layout.clone(),
+        clock: clock.clone(),
+        ledger: Arc::clone(&ledger),
+        runtime,
+        images,
+        registries: config.registries.clone(),
+        network: Arc::new(network),
+        wish: wishes,
+        node_name: config.node.to_string(),
+        node_ip: config.node_address,
+        node_hostname: node_info::hostname(),
+        node_memory: node_info::memory(),
+        resolv_conf,
+    };
+    Ok(Opened { layout, clock, ledger, session, tools: Arc::new(tools), wish, exits, _lock: lock })
+}
+
+fn lock(path: &Path) -> anyhow::Result<File> {
+    let file = File::create(path).with_context(|| format!("make {}", path.display()))?;
+    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => bail!("another agent runs with {}", path.display()),
+        Err(error) => Err(error).with_context(|| format!("lock {}", path.display())),
+    }
+}
+
+/// The agent at work.
+struct Running {
+    layout: Layout,
+    tools: Arc<Tools>,
+    orders: mpsc::Sender<Order>,
+    tasks: JoinSet<()>,
+    _lock: File,
+}
+
+/// What goes between the tasks.
+struct Channels {
+    statuses: watch::Receiver<Statuses>,
+    info: watch::Receiver<NodeInfo>,
+    logs: Source,
+}
+
+async fn spawn(config: &RunConfig, opened: Opened, stop: &CancellationToken) -> anyhow::Result<Running> {
+    let Opened { layout, clock, ledger, session, tools, wish, exits, _lock } = opened;
+    let (facts, fact_receiver) = mpsc::channel(FACTS);
+    let (order_sender, orders) = mpsc::channel(ORDERS);
+    let (event_sender, events) = mpsc::channel(EVENTS);
+    let (status_sender, statuses) = watch::channel(Statuses::default());
+    let (settled_sender, mut settled) = watch::channel(false);
+    let given = Given { address: config.node_address, labels: config.labels.clone() };
+    let (info_sender, info) = watch::channel(gather(&given, &layout.data));
+
+    let boot_id = info.borrow().boot_id.clone();
+    let volatile = Volatile::new(layout.volatile_records());
+    let records = persist::load(&ledger, &volatile, &boot_id);
+    let (persist, durable) = Persist::new(boot_id, volatile);
+    let out = Outputs { statuses: status_sender, events: event_sender, wish, settled: settled_sender };
+    let executor = Executor::new(Arc::clone(&tools), facts.clone());
+    let mut reconciler =
+        Reconciler::new(clock.clone(), executor, Observed::from_records(records), persist, out);
+    let held = ledger.desired();
+    if let Some((desired, held)) = &held {
+        let (world, document) = world_of(&ledger, desired);
+        info!(generation = %held.generation, pods = world.pods.len(), "ledger read");
+        reconciler.look_for_images(&world).await;
+        reconciler.set_desired(world, document);
+    }
+    let waiting = adopt(&tools, &mut reconciler).await;
+
+    let mut tasks = JoinSet::new();
+    let inputs = Inputs { facts: fact_receiver, exits, orders };
+    tasks.spawn(network::keep(Arc::clone(&tools.network), tools.wish.clone(), stop.clone()));
+    tasks.spawn(persist::keep(Arc::clone(&ledger), durable, stop.clone()));
+    tasks.spawn(reconciler.run(inputs, stop.clone()));
+    tasks.spawn(waiting.run(Arc::clone(&tools), facts.clone(), stop.clone()));
+    let logs = Source { layout: layout.clone(), statuses: statuses.clone() };
+    let channels = Channels { statuses, info, logs };
+    let listener = control::bind(&layout).context("make the control socket")?;
+    let control = Control {
+        node: config.node.clone(),
+        ledger: Arc::clone(&ledger),
+        info: channels.info.clone(),
+        logs: channels.logs.clone(),
+    };
+    tasks.spawn(control.run(listener, stop.clone()));
+    let housekeeping = Housekeeping {
+        given,
+        layout: layout.clone(),
+        clock: clock.clone(),
+        ledger: Arc::clone(&ledger),
+        images: tools.images.clone(),
+        statuses: channels.statuses.clone(),
+        facts: facts.clone(),
+        info: info_sender,
+    };
+    tasks.spawn(housekeeping.run(stop.clone()));
+
+    // Pods first. A hub that cannot be reached, or a certificate that is no good, must not keep them from running.
+    let _ = tokio::time::timeout(SETTLE, settled.wait_for(|done| *done)).await;
+    // Where blobs were lost the document is fetched anew: the ledger still refuses older ones.
+    let held = held.filter(|(desired, _)| is_whole(&ledger, desired)).map(|(_, held)| held);
+    let mut agent = AgentConfig::new(config.node.clone(), session, config.hub_key.clone());
+    agent.beat_interval = config.beat_interval;
+    let agent_session = AgentSession::new(agent, held);
+    match connect(config, &agent_session, &clock) {
+        Ok(Some(link)) => {
+            let task = LinkTask {
+                node: config.node.clone(),
+                clock,
+                ledger,
+                session: agent_session,
+                link,
+                statuses: channels.statuses,
+                info: channels.info,
+                events,
+                orders: order_sender.clone(),
+                facts,
+                logs: channels.logs,
+            };
+            tasks.spawn(task.run(stop.clone()));
+        }
+        Ok(None) => info!("no hub configured: the node runs what its ledger says"),
+        Err(error) => {
+            warn!(error = format!("{error:#}"), "no link to the hub: the node runs what its ledger says")
+        }
+    }
+    info!(node.name = %config.node, %session, "agent runs");
+    Ok(Running { layout, tools, orders: order_sender, tasks, _lock })
+}
+
+fn connect(config: &RunConfig, session: &AgentSession, clock: &Clock) -> anyhow::Result<Option<MqttLink>> {
+    let Some(mqtt) = &config.mqtt else { return Ok(None) };
+    let mut link = MqttConfig::new(mqtt.url.clone(), config.node.to_string());
+    link.keep_alive = mqtt.keep_alive;
+    link.will = Some(session.last_will());
+    link.subscriptions = Topic::node_subscriptions(&config.node).to_vec();
+    if mqtt.url.starts_with("mqtts://") {
+        link.tls = mqtt.tls.as_ref().map(|files| tls::client_config(files, clock.clone())).transpose()?;
+    }
+    Ok(Some(MqttLink::connect(link)?))
+}
+
+impl Running {
+    /// Stops and removes every pod.
+    async fn stop_pods(&self) {
+        let (done, stopped) = oneshot::channel();
+        if self.orders.send(Order::StopAll(done)).await.is_err() {
+            return;
+        }
+        match tokio::time::timeout(STOP_PODS, stopped).await {
+            Ok(_) => info!("all pods stopped"),
+            Err(_) => warn!("some pods did not stop in time"),
+        }
+    }
+
+    /// Removes what is left on the node beside the data folder.
+    async fn leave_nothing(&self) {
+        if let Err(error) = self.tools.network.shutdown().await {
+            warn!(error = crate::executor::chain(&error), "pod network not removed");
+        }
+        if let Err(error) = unmount_below(&self.layout.pods()) {
+            warn!(%error, "mounts of pods not removed");
+        }
+        if let Err(error) = fs::remove_dir_all(&self.layout.run) {
+            warn!(%error, path = %self.layout.run.display(), "not removed");
+        }
+        remove_cgroups();
+    }
+}
+
+/// The parents of the pods' cgroups, where no other agent of this machine uses them.
+fn remove_cgroups() {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    for hierarchy in hierarchies.chain([root.to_owned()]) {
+        // Not empty, or not there: not ours to remove.
+        let _ = fs::remove_dir(hierarchy.join("gannet"));
+    }
+}

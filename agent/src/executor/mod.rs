@@ -1,0 +1,128 @@
+//! Carries out actions. Pods do not wait for each other: each has at most one task, which does its actions in order and
+//! stops at the first that fails; a pull belongs to no pod. What came of it goes back as facts.
+
+mod container;
+mod files;
+mod http;
+mod pod;
+mod probe;
+mod pull;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use gannet_agent_core::{Action, DesiredPod, Fact, PodFact, ProbeRun};
+use gannet_agent_net::PodNetwork;
+use gannet_agent_runtime::Runtime;
+use gannet_images::{ImageStore, RegistryConfig};
+use gannet_protocols_model::{ByteSize, ImageReference, PodUid};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tracing::{Instrument as _, info_span};
+
+use crate::clock::Clock;
+use crate::layout::Layout;
+use crate::ledger::Ledger;
+use crate::network::Wish;
+
+pub(crate) use files::unmount_below;
+
+/// What actions are carried out with.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    pub(crate) layout: Layout,
+    pub(crate) clock: Clock,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) runtime: Runtime,
+    pub(crate) images: ImageStore,
+    pub(crate) registries: RegistryConfig,
+    pub(crate) network: Arc<PodNetwork>,
+    /// The network document in force.
+    pub(crate) wish: watch::Receiver<Arc<Wish>>,
+    pub(crate) node_name: String,
+    pub(crate) node_ip: Ipv4Addr,
+    pub(crate) node_hostname: String,
+    pub(crate) node_memory: ByteSize,
+    pub(crate) resolv_conf: PathBuf,
+}
+
+/// What the actions of one pod work on.
+#[derive(Debug, Clone)]
+pub(crate) struct PodWork {
+    pub(crate) uid: PodUid,
+    /// What it should be; `None` for one that only goes.
+    pub(crate) wanted: Option<Arc<DesiredPod>>,
+    pub(crate) ip: Option<Ipv4Addr>,
+}
+
+/// Runs actions as tasks, which end with it.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    tools: Arc<Tools>,
+    facts: mpsc::Sender<Fact>,
+    tasks: JoinSet<()>,
+}
+
+impl Executor {
+    pub(crate) fn new(tools: Arc<Tools>, facts: mpsc::Sender<Fact>) -> Self {
+        Self { tools, facts, tasks: JoinSet::new() }
+    }
+
+    /// Starts to pull an image.
+    pub(crate) fn pull(&mut self, image: ImageReference, ask: bool) {
+        let (tools, facts) = (Arc::clone(&self.tools), self.facts.clone());
+        let span = info_span!("pull", image = %image);
+        self.spawn(async move { pull::pull(&tools, image, ask, &facts).await }.instrument(span));
+    }
+
+    /// Starts to carry out the actions of a pod.
+    pub(crate) fn work(&mut self, mut work: PodWork, actions: Vec<Action>) {
+        let (tools, facts) = (Arc::clone(&self.tools), self.facts.clone());
+        let span = info_span!("pod", pod.uid = %work.uid);
+        let task = async move {
+            for action in actions {
+                if !pod::carry_out(&tools, &mut work, action, &facts).await {
+                    break;
+                }
+            }
+            let _ = facts.send(Fact::Pod(work.uid, PodFact::Idle)).await;
+        };
+        self.spawn(task.instrument(span));
+    }
+
+    /// Starts a probe.
+    pub(crate) fn probe(&mut self, run: ProbeRun, container: String) {
+        let (tools, facts) = (Arc::clone(&self.tools), self.facts.clone());
+        let span =
+            info_span!("probe", pod.uid = %run.pod, container = run.container, kind = run.kind.as_str());
+        let task = async move {
+            let result = probe::run(&tools, &run, &container).await;
+            let ProbeRun { pod, container, attempt, kind, .. } = run;
+            let _ =
+                facts.send(Fact::Pod(pod, PodFact::ProbeEnded { container, attempt, kind, result })).await;
+        };
+        self.spawn(task.instrument(span));
+    }
+
+    fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        // Those that ended; a panic was told by its own message.
+        while self.tasks.try_join_next().is_some() {}
+        self.tasks.spawn(task);
+    }
+
+    pub(crate) fn tools(&self) -> &Arc<Tools> {
+        &self.tools
+    }
+}
+
+/// An error with all its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}

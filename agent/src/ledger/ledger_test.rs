@@ -1,0 +1,168 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use gannet_agent_core::PodRecord;
+use gannet_protocols_model::{Desired, Digest, Generation, NodeName, PodEntry, SigningKey, Timestamp};
+
+use super::*;
+
+fn node() -> NodeName {
+    "gw-1".parse().unwrap()
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&[1; 32])
+}
+
+fn open(dir: &Path) -> Ledger {
+    Ledger::open(dir, &node(), &key().verifying_key()).unwrap()
+}
+
+fn document(generation: u64, manifests: &[Digest]) -> (Desired, Vec<u8>) {
+    let pods = manifests.iter().enumerate().map(|(i, manifest)| PodEntry {
+        uid: format!("u{i}").parse().unwrap(),
+        namespace: "default".into(),
+        name: format!("p{i}"),
+        manifest: *manifest,
+        fields: BTreeMap::new(),
+        stop_within_seconds: None,
+    });
+    let desired = Desired {
+        version: 1,
+        node: node(),
+        generation: Generation(generation),
+        pods: pods.collect(),
+        network: None,
+    };
+    let envelope = key().sign(&desired.to_bytes()).to_bytes();
+    (desired, envelope)
+}
+
+fn accept(ledger: &Ledger, generation: u64) {
+    let (desired, envelope) = document(generation, &[]);
+    ledger.accept(desired, &envelope).unwrap();
+}
+
+fn generation(dir: &Path) -> Option<u64> {
+    open(dir).desired().map(|(desired, _)| desired.generation.0)
+}
+
+#[test]
+fn the_newest_document_counts_after_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(generation(dir.path()), None);
+    for next in [1, 2, 3, 9] {
+        accept(&open(dir.path()), next);
+        assert_eq!(generation(dir.path()), Some(next));
+    }
+}
+
+#[test]
+fn an_older_document_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    accept(&ledger, 5);
+    let (desired, envelope) = document(4, &[]);
+    assert!(matches!(ledger.accept(desired, &envelope), Err(LedgerError::Generation { .. })));
+    accept(&ledger, 5);
+    assert_eq!(generation(dir.path()), Some(5));
+}
+
+#[test]
+fn a_torn_slot_leaves_the_old_document_wherever_it_is_torn() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    accept(&ledger, 1);
+    accept(&ledger, 2);
+    let newest = dir.path().join("desired.b");
+    let whole = fs::read(&newest).unwrap();
+    for length in 0..whole.len() {
+        fs::write(&newest, &whole[..length]).unwrap();
+        assert_eq!(generation(dir.path()), Some(1), "torn after {length} bytes");
+    }
+    // Bytes that the flash never got, as zeros.
+    for length in (0..whole.len()).step_by(7) {
+        let zeros = vec![0; whole.len() - length];
+        fs::write(&newest, [&whole[..length], &zeros].concat()).unwrap();
+        assert_eq!(generation(dir.path()), Some(1), "zeros after {length} bytes");
+    }
+    // The next document goes over the torn one, not over the good one.
+    let ledger = open(dir.path());
+    accept(&ledger, 3);
+    assert_eq!(generation(dir.path()), Some(3));
+    fs::remove_file(&newest).unwrap();
+    assert_eq!(generation(dir.path()), Some(1));
+}
+
+#[test]
+fn a_document_of_another_key_or_node_is_not_there() {
+    let dir = tempfile::tempdir().unwrap();
+    accept(&open(dir.path()), 5);
+    let other_key =
+        Ledger::open(dir.path(), &node(), &SigningKey::from_seed(&[2; 32]).verifying_key()).unwrap();
+    assert!(other_key.desired().is_none());
+    let other_node = Ledger::open(dir.path(), &"gw-2".parse().unwrap(), &key().verifying_key()).unwrap();
+    assert!(other_node.desired().is_none());
+}
+
+#[test]
+fn damaged_blobs_are_set_aside_and_can_be_kept_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let digest = Digest::of(b"blob");
+    ledger.keep_blob(&digest, b"blob").unwrap();
+    assert!(matches!(ledger.keep_blob(&digest, b"other"), Err(LedgerError::Digest { .. })));
+    let path = dir.path().join("blobs/sha256").join(digest.hex());
+    fs::write(&path, b"blub").unwrap();
+    assert_eq!(ledger.blob(&digest), None);
+    assert!(!path.exists());
+    ledger.keep_blob(&digest, b"blob").unwrap();
+    assert_eq!(ledger.blob(&digest).as_deref(), Some(&b"blob"[..]));
+}
+
+#[test]
+fn garbage_is_what_neither_document_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let keep = |text: &str| {
+        let digest = Digest::of(text.as_bytes());
+        ledger.keep_blob(&digest, text.as_bytes()).unwrap();
+        digest
+    };
+    let (old, new, unused) = (keep("old"), keep("new"), keep("unused"));
+    for (generation, manifest) in [(1, old), (2, new)] {
+        let (desired, envelope) = document(generation, &[manifest]);
+        ledger.accept(desired, &envelope).unwrap();
+    }
+    assert_eq!(ledger.collect_garbage().unwrap(), 1);
+    assert_eq!([old, new, unused].map(|d| ledger.blob(&d).is_some()), [true, true, false]);
+    accept(&ledger, 3);
+    ledger.collect_garbage().unwrap();
+    assert_eq!(
+        [old, new].map(|d| ledger.blob(&d).is_some()),
+        [false, true],
+        "the document before the last still counts"
+    );
+}
+
+#[test]
+fn numbers_and_records() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::from_millis(1_769_860_800_000);
+    assert_eq!(open(dir.path()).numbers.next_session(now).unwrap().0, 1_769_860_800);
+    assert_eq!(open(dir.path()).numbers.next_session(Timestamp::default()).unwrap().0, 1_769_860_801);
+
+    let ledger = open(dir.path());
+    ledger.numbers.raise_time(now).unwrap();
+    ledger.numbers.raise_time(Timestamp::from_millis(5)).unwrap();
+    assert_eq!(open(dir.path()).numbers.time_floor(), now);
+
+    let record = PodRecord::stranger(&"u".parse().unwrap(), now);
+    let records = BTreeMap::from([("u".parse().unwrap(), record)]);
+    ledger.records.save(&records).unwrap();
+    assert_eq!(open(dir.path()).records.load(), records);
+    fs::write(dir.path().join("pods.json"), b"{\"u\":").unwrap();
+    assert!(open(dir.path()).records.load().is_empty());
+    assert!(ledger.bytes_written() > 0);
+}

@@ -1,0 +1,50 @@
+//! `gannet-agent`: the gateway daemon. Wiring alone; what is decided is decided in `gannet-agent-core`.
+
+mod adopt;
+mod app;
+mod cli;
+mod clock;
+mod command;
+mod config;
+mod control;
+mod executor;
+mod housekeeping;
+mod layout;
+mod ledger;
+mod link_task;
+mod logs;
+mod network;
+mod node_info;
+mod persist;
+mod reconcile_task;
+mod tls;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    // Before anything else: the zygote must have one thread for all its life.
+    if std::env::args_os().nth(1).is_some_and(|arg| arg == "zygote") {
+        return match gannet_agent_shim::control_from_stdin() {
+            Ok(control) => gannet_agent_shim::zygote_main(control),
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => app::run(*args).map(|()| ExitCode::SUCCESS),
+        Command::Ps(args) => command::ps(&args).map(|()| ExitCode::SUCCESS),
+        Command::Logs(args) => command::logs(&args).map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => command::doctor(*args),
+        Command::Completion { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "gannet-agent", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,207 @@
+//! With a hub behind a broker (mosquitto): documents come, reports and logs go.
+
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use base64::Engine as _;
+use gannet_protocols_link::{Link as _, LinkEvent, Message};
+use gannet_protocols_model::{Digest, Envelope, PodUid, Report};
+use gannet_protocols_mqtt::{MqttConfig, MqttLink};
+use gannet_protocols_wire::{
+    BlobReply, Down, Get, HubState, LogRequest, NodeState, Open, StreamId, Topic, Up,
+};
+use serde_json::{Value, json};
+
+use crate::fixture::{NODE, Node, can_run};
+
+/// A broker that ends with the test.
+struct Broker(Child);
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn broker() -> Option<(Broker, u16)> {
+    let program = "/usr/sbin/mosquitto";
+    if !Path::new(program).exists() {
+        eprintln!("skipped: needs mosquitto");
+        return None;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let child = Command::new(program)
+        .args(["-p", &port.to_string()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Some((Broker(child), port))
+}
+
+/// The hub's side, as much of it as the agent can see.
+struct Hub {
+    link: MqttLink,
+    blobs: BTreeMap<Digest, Vec<u8>>,
+    reports: Vec<Report>,
+    alive: Vec<bool>,
+    stream: String,
+    closed: Option<Option<String>>,
+}
+
+impl Hub {
+    async fn connect(port: u16) -> Self {
+        let mut config = MqttConfig::new(format!("mqtt://127.0.0.1:{port}"), "hub");
+        config.subscriptions = Topic::hub_subscriptions().to_vec();
+        let mut link = MqttLink::connect(config).unwrap();
+        while !matches!(link.next().await, LinkEvent::Up) {}
+        link.publish(Message::new(Topic::HubState, &HubState { alive: true, epoch: 1 })).await.unwrap();
+        Self {
+            link,
+            blobs: BTreeMap::new(),
+            reports: vec![],
+            alive: vec![],
+            stream: String::new(),
+            closed: None,
+        }
+    }
+
+    async fn desired(&self, document: Vec<u8>) {
+        Envelope::parse(&document).unwrap();
+        let topic = Topic::Desired(NODE.parse().unwrap());
+        self.link.publish(Message { topic, payload: document }).await.unwrap();
+    }
+
+    async fn down(&self, id: &str, down: &Down) {
+        let id: StreamId = id.parse().unwrap();
+        self.link.publish(Message::new(Topic::StreamDown(NODE.parse().unwrap(), id), down)).await.unwrap();
+    }
+
+    /// Answers the node until something is so.
+    async fn until(&mut self, what: &str, is: impl Fn(&Self) -> bool) {
+        let wait = async {
+            while !is(self) {
+                if let LinkEvent::Message(message) = self.link.next().await {
+                    self.on(message).await;
+                }
+            }
+        };
+        let outcome = tokio::time::timeout(Duration::from_secs(60), wait).await;
+        assert!(
+            outcome.is_ok(),
+            "not in time: {what}: {:#?} {:?} {:?}",
+            self.reports,
+            self.alive,
+            self.stream
+        );
+    }
+
+    async fn on(&mut self, message: Message) {
+        match &message.topic {
+            Topic::Get(node) => {
+                let digest = message.body::<Get>().unwrap().digest;
+                let reply = self
+                    .blobs
+                    .get(&digest)
+                    .map_or(BlobReply::Refused("unknown".into()), |b| BlobReply::data(b));
+                self.link.publish(Message::new(Topic::Blob(node.clone(), digest), &reply)).await.unwrap();
+            }
+            Topic::Report(_) => self.reports.push(message.body().unwrap()),
+            Topic::State(_) => self.alive.push(message.body::<NodeState>().unwrap().alive),
+            Topic::StreamUp(_, id) => match message.body::<Up>().unwrap() {
+                Up::Data { data, .. } => {
+                    let bytes = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
+                    self.stream.push_str(&String::from_utf8(bytes.clone()).unwrap());
+                    let id = id.to_string();
+                    self.down(&id, &Down::Credit(bytes.len() as u64)).await;
+                }
+                Up::Close { error } => self.closed = Some(error),
+            },
+            _ => {}
+        }
+    }
+
+    /// The newest status of a pod, as JSON.
+    fn pod(&self, uid: &str) -> Value {
+        let statuses = self.reports.iter().rev().flat_map(|r| &r.pods);
+        statuses
+            .into_iter()
+            .find(|p| p.uid.as_str() == uid)
+            .map_or(Value::Null, |p| serde_json::to_value(p).unwrap())
+    }
+}
+
+fn logs(uid: &str, follow: bool) -> Down {
+    let pod: PodUid = uid.parse().unwrap();
+    Down::Open(Open::Logs(LogRequest {
+        pod,
+        container: "main".into(),
+        follow,
+        previous: false,
+        timestamps: false,
+        tail: None,
+        since: None,
+        limit_bytes: None,
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn documents_come_and_reports_and_logs_go() {
+    let Some((_broker, port)) = broker().filter(|_| can_run()) else { return };
+    let mut node = Node::new();
+    node.flags = ["--mqtt-url", &format!("mqtt://127.0.0.1:{port}"), "--beat-interval", "1"]
+        .map(str::to_owned)
+        .to_vec();
+    let mut hub = Hub::connect(port).await;
+    node.start(&[]);
+    hub.until("birth", |h| h.alive.last() == Some(&true)).await;
+
+    // More than a window of log, so that the stream needs its credit.
+    let script = "i=0; while [ $i -lt 4000 ]; do echo \"line $i of a log that is long enough to need credit\"; i=$((i+1)); done; echo end; exec sleep 1000";
+    let manifest =
+        Node::manifest(script, |m| m["containers"][0]["resources"] = json!({"memory_limit": 33_554_432}));
+    let digest = Digest::of(&manifest);
+    hub.blobs.insert(digest, manifest);
+    let (uid, entry) = (node.uid("web"), node.entry("web", digest));
+    let document = node.document(vec![entry.clone()]);
+    hub.desired(document).await;
+    let running = |h: &Hub| h.pod(&uid)["containers"][0]["state"].get("running").is_some();
+    hub.until("the pod runs", |h| running(h)).await;
+    assert!(hub.reports.iter().any(|r| r.node.is_some()), "the node told what it is");
+    let reasons: Vec<&str> = hub.reports.iter().flat_map(|r| &r.events).map(|e| e.reason.as_str()).collect();
+    assert_eq!(reasons, ["Pulling", "Pulled", "Created", "Started"]);
+
+    hub.down("s1", &logs(&uid, true)).await;
+    hub.until("the log came", |h| h.stream.ends_with("end\n")).await;
+    assert_eq!(hub.stream.lines().count(), 4001);
+    assert!(hub.closed.is_none(), "it follows");
+    hub.down("s1", &Down::Close).await;
+    hub.stream.clear();
+    hub.down("s2", &logs("nobody", false)).await;
+    hub.until("the refusal", |h| h.closed.is_some()).await;
+    assert_eq!(hub.closed.take().flatten().as_deref(), Some("pod nobody is not on this node"));
+
+    // A forged document changes nothing.
+    let forged = gannet_protocols_model::SigningKey::from_seed(&[9; 32]).sign(b"{}").to_bytes();
+    hub.desired(forged).await;
+    hub.until("the refusal is told", |h| {
+        h.reports
+            .iter()
+            .filter_map(|r| r.node.as_ref())
+            .any(|n| n.conditions.iter().any(|c| c.kind == "DesiredRefused" && c.holds))
+    })
+    .await;
+
+    let mut going = entry;
+    going.stop_within_seconds = Some(1);
+    let document = node.document(vec![going]);
+    hub.desired(document).await;
+    let gone: PodUid = uid.parse().unwrap();
+    hub.until("the pod is gone", |h| h.reports.iter().any(|r| r.removed.contains(&gone))).await;
+    node.terminate();
+    hub.until("an orderly death", |h| h.alive.last() == Some(&false)).await;
+}

@@ -1,0 +1,22 @@
+//! `cargo xtask test`: all that CI checks, from a clean checkout.
+
+use crate::install;
+use crate::shell::{cargo, root, run, step};
+use crate::tidy;
+
+/// Installs, checks, builds, tests.
+pub(crate) fn test() -> anyhow::Result<()> {
+    install::packages(install::RUN)?;
+    install::packages(install::TEST)?;
+    let (old, new) = install::kubectls()?;
+    step("tidy");
+    tidy::tidy(&root())?;
+    run(cargo().args(["fmt", "--all", "--check"]))?;
+    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+    // The end-to-end tests start the programs themselves, so these are built first.
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    run(cargo()
+        .args(["test", "--workspace", "--no-fail-fast"])
+        .env("GANNET_TEST_KUBECTL_OLD", old)
+        .env("GANNET_TEST_KUBECTL", new))
+}

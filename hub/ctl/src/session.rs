@@ -1,0 +1,113 @@
+//! A connection to the hub: the requests that commands are made of.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use http::{Method, Request};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use serde_json::Value;
+use tokio::sync::OnceCell;
+
+use crate::Connection;
+use crate::resource::{Kinds, Resource};
+use crate::status::failure;
+
+/// Where `gannet up` leaves its kubeconfig when it is given no data folder.
+const UP_KUBECONFIG: &str = "/var/lib/gannet/kubeconfig";
+
+/// One hub, one namespace.
+pub struct Session {
+    client: Client,
+    namespace: String,
+    kinds: OnceCell<Kinds>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("namespace", &self.namespace).finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    /// Reads the kubeconfig. Connects with the first request.
+    pub async fn open(connection: &Connection) -> anyhow::Result<Self> {
+        let path = kubeconfig_path(connection)?;
+        let kubeconfig = Kubeconfig::read_from(&path).with_context(|| format!("kubeconfig {}", path.display()))?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        let mut config = config.with_context(|| format!("kubeconfig {}", path.display()))?;
+        // Watches and followed logs are silent for as long as nothing happens.
+        config.read_timeout = None;
+        let namespace = connection.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        // More than one provider may be linked in; ours is ring. Set already is fine.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Ok(Self { client: Client::try_from(config)?, namespace, kinds: OnceCell::new() })
+    }
+
+    /// The namespace that commands act in.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// What the hub serves, asked once.
+    pub(crate) async fn kinds(&self) -> anyhow::Result<&Kinds> {
+        self.kinds.get_or_try_init(|| Kinds::discover(&self.client)).await
+    }
+
+    /// The resource that a word names: `pods`, `po`, `deployment`, `deployments.apps`.
+    pub(crate) async fn resource(&self, word: &str) -> anyhow::Result<&Resource> {
+        let found = self.kinds().await?.find(word);
+        found.ok_or_else(|| anyhow!("the server doesn't have a resource type \"{word}\""))
+    }
+
+    /// GET as JSON.
+    pub(crate) async fn get_json(&self, path: &str) -> anyhow::Result<Value> {
+        self.send(Method::GET, path, "application/json", None).await
+    }
+
+    /// GET as a Table (KEP-876), which the hub prints with kubectl's columns.
+    pub(crate) async fn get_table(&self, path: &str) -> anyhow::Result<Value> {
+        let request = Request::builder().method(Method::GET).uri(path);
+        let request = request.header("Accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
+        let text = self.client.request_text(request.body(Vec::new())?).await.map_err(failure)?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Any request with a JSON answer.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
+        let request = Request::builder().method(method).uri(path).header("Accept", "application/json");
+        let request = request.header("Content-Type", content_type);
+        let body = body.map(serde_json::to_vec).transpose()?.unwrap_or_default();
+        let text = self.client.request_text(request.body(body)?).await.map_err(failure)?;
+        serde_json::from_str(&text).with_context(|| format!("answer to {path}"))
+    }
+
+    /// A body that comes as it is made: a watch, a log.
+    pub(crate) async fn stream(
+        &self,
+        path: &str,
+        accept: &str,
+    ) -> anyhow::Result<impl futures::io::AsyncBufRead + Unpin + use<>> {
+        let request = Request::builder().method(Method::GET).uri(path).header("Accept", accept).body(Vec::new())?;
+        Ok(Box::pin(self.client.request_stream(request).await.map_err(failure)?))
+    }
+}
+
+fn kubeconfig_path(connection: &Connection) -> anyhow::Result<PathBuf> {
+    if let Some(path) = &connection.kubeconfig {
+        return Ok(path.clone());
+    }
+    if let Some(path) = std::env::var_os("KUBECONFIG").filter(|p| !p.is_empty()) {
+        return Ok(path.into());
+    }
+    let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".kube/config"));
+    let candidates = [home, Some(PathBuf::from(UP_KUBECONFIG))];
+    let found = candidates.into_iter().flatten().find(|path| path.is_file());
+    found.context("no kubeconfig: pass --kubeconfig FILE or set KUBECONFIG (gannet up writes DATA-DIR/kubeconfig)")
+}

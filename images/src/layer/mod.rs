@@ -1,0 +1,6 @@
+//! From a layer's compressed tar, which is hostile, to a folder that overlayfs can stack.
+
+pub(crate) mod decompress;
+mod entry;
+mod tree;
+pub(crate) mod unpack;

@@ -1,0 +1,7 @@
+//! Images on disk: blobs, layers, names; durable, shared, collected.
+
+pub mod atomic;
+pub(crate) mod gc;
+pub(crate) mod image_store;
+pub(crate) mod inflight;
+pub(crate) mod records;
