@@ -27,7 +27,7 @@ use crate::cli::{LogFormat, RunArgs};
 use crate::clock::Clock;
 use crate::config::{RunConfig, Settings};
 use crate::control::{self, Control};
-use crate::executor::{Executor, Tools, unmount_below};
+use crate::executor::{Executor, Tools, remove_cgroup_parents, unmount_below};
 use crate::housekeeping::Housekeeping;
 use crate::layout::Layout;
 use crate::ledger::{Ledger, Volatile};
@@ -104,12 +104,17 @@ async fn serve(config: RunConfig) -> anyhow::Result<()> {
         },
     };
     info!(stop_pods = config.stop_pods_on_exit, "agent stops");
+    let mut empty = false;
     if config.stop_pods_on_exit && outcome.is_ok() {
+        // A terminal tells the whole process group, and `gannet up` tells this process once more: only who asks a
+        // third time does not want to wait.
+        let impatient = async {
+            interrupt.recv().await;
+            interrupt.recv().await;
+        };
         tokio::select! {
-            stopped = running.stop_pods() => stopped,
-            // Asked twice: whoever asks does not want to wait.
-            _ = terminate.recv() => warn!("pods are left as they are"),
-            _ = interrupt.recv() => warn!("pods are left as they are"),
+            stopped = running.stop_pods() => empty = stopped,
+            () = impatient => warn!("pods are left as they are"),
         }
     }
     stop.cancel();
@@ -117,7 +122,7 @@ async fn serve(config: RunConfig) -> anyhow::Result<()> {
     if tokio::time::timeout(STOP, rest).await.is_err() {
         warn!("tasks did not end in time");
     }
-    if config.stop_pods_on_exit {
+    if empty {
         running.leave_nothing().await;
     }
     let _ = fs::remove_file(running.layout.data.join(Layout::SOCKET));
@@ -291,16 +296,19 @@ fn connect(config: &RunConfig, session: &AgentSession, clock: &Clock) -> anyhow:
 }
 
 impl Running {
-    /// Stops and removes every pod.
-    async fn stop_pods(&self) {
+    /// Stops and removes every pod; true where none is left.
+    async fn stop_pods(&self) -> bool {
         let (done, stopped) = oneshot::channel();
         if self.orders.send(Order::StopAll(done)).await.is_err() {
-            return;
+            return false;
         }
-        match tokio::time::timeout(STOP_PODS, stopped).await {
-            Ok(_) => info!("all pods stopped"),
-            Err(_) => warn!("some pods did not stop in time"),
+        let empty = tokio::time::timeout(STOP_PODS, stopped).await.is_ok_and(|told| told.is_ok());
+        if empty {
+            info!("all pods stopped");
+        } else {
+            warn!("some pods did not stop in time");
         }
+        empty
     }
 
     /// Removes what is left on the node beside the data folder.
@@ -314,16 +322,6 @@ impl Running {
         if let Err(error) = fs::remove_dir_all(&self.layout.run) {
             warn!(%error, path = %self.layout.run.display(), "not removed");
         }
-        remove_cgroups();
-    }
-}
-
-/// The parents of the pods' cgroups, where no other agent of this machine uses them.
-fn remove_cgroups() {
-    let root = Path::new("/sys/fs/cgroup");
-    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
-    for hierarchy in hierarchies.chain([root.to_owned()]) {
-        // Not empty, or not there: not ours to remove.
-        let _ = fs::remove_dir(hierarchy.join("gannet"));
+        remove_cgroup_parents();
     }
 }

@@ -114,7 +114,18 @@ impl LinkTask {
     fn observe(&mut self, events: Vec<NodeEvent>) -> Vec<AgentOutput> {
         let statuses = self.statuses.borrow_and_update().clone();
         let info = self.info.borrow_and_update().clone();
-        self.session.observe(&statuses, &info, events, self.clock.now())
+        let now = self.clock.now();
+        let mut outputs = self.session.observe(&statuses, &info, events, now);
+        outputs.extend(self.tell_absent(&statuses));
+        outputs
+    }
+
+    /// The hub waits to see some pods gone: also those that were never here.
+    fn tell_absent(&mut self, statuses: &Statuses) -> Vec<AgentOutput> {
+        let Some((desired, _)) = self.ledger.desired() else { return Vec::new() };
+        let ending = desired.pods.iter().filter(|pod| pod.stop_within_seconds.is_some()).map(|pod| &pod.uid);
+        let absent = ending.filter(|uid| !statuses.contains_key(*uid)).cloned().collect();
+        self.session.set_absent(absent, self.clock.now())
     }
 
     async fn on_link(&mut self, event: LinkEvent) -> Vec<AgentOutput> {
@@ -238,7 +249,10 @@ impl LinkTask {
         let (world, network) = self.ledger_answer(accepted)?;
         // The loop lives as long as the agent.
         let _ = self.orders.send(Order::Desired(world, network)).await;
-        Ok(self.session.on_ledger(generation, self.clock.now()))
+        let mut outputs = self.session.on_ledger(generation, self.clock.now());
+        let statuses = self.statuses.borrow().clone();
+        outputs.extend(self.tell_absent(&statuses));
+        Ok(outputs)
     }
 
     fn open_stream(&self, id: StreamId, request: LogRequest, streams: &mut Streams) {

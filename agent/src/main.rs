@@ -19,6 +19,7 @@ mod persist;
 mod reconcile_task;
 mod tls;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -39,7 +40,10 @@ fn main() -> ExitCode {
         Command::Logs(args) => command::logs(&args).map(|()| ExitCode::SUCCESS),
         Command::Doctor(args) => command::doctor(*args),
         Command::Completion { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "gannet-agent", &mut std::io::stdout());
+            // Into memory first: whoever reads may stop early, and that is no failure.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "gannet-agent", &mut script);
+            let _ = std::io::stdout().write_all(&script);
             Ok(ExitCode::SUCCESS)
         }
     };

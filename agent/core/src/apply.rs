@@ -28,6 +28,7 @@ impl Observed {
             pod.record.namespace.clone_from(&wanted.entry.namespace);
             pod.record.name.clone_from(&wanted.entry.name);
             pod.record.grace_seconds = grace.unwrap_or(pod.record.grace_seconds);
+            Change { uid, wanted: Some(wanted), now }.over_where_ended(pod);
             if pod.wanted.replace(wanted.entry.manifest) != Some(wanted.entry.manifest) {
                 pod.try_again();
             }

@@ -122,6 +122,20 @@ impl Change<'_> {
         }
     }
 
+    /// What ended while nobody wanted the pod ended by the rules of the manifest all the same.
+    pub(crate) fn over_where_ended(&self, pod: &mut ObservedPod) {
+        for (name, container) in &pod.containers {
+            let Some(Live { state: LiveState::Exited { started_at, exit }, .. }) = &container.live else {
+                continue;
+            };
+            let record = pod.record.containers.entry(name.clone()).or_default();
+            if !record.over && self.is_over(name, exit.code) {
+                record.over = true;
+                record.last = Some(exit.to_terminated(*started_at));
+            }
+        }
+    }
+
     /// Takes up a run that an earlier agent had begun.
     fn adopt(&self, pod: &mut ObservedPod, mut found: AdoptedContainer) {
         let name = found.id.name.clone();

@@ -16,9 +16,9 @@ mod container_id;
 pub mod defaults;
 mod desired;
 mod event;
+mod fact;
 #[cfg(test)]
 mod fake;
-mod fact;
 pub mod node_files;
 mod observed;
 mod phases;
@@ -33,7 +33,9 @@ pub use action::Action;
 pub use container_id::{ContainerId, ContainerIdError, Definition};
 pub use desired::{DesiredPod, DesiredWorld};
 pub use fact::{AdoptedContainer, Fact, PodFact, PodStep, StartFailure, StartStep};
-pub use observed::{Exit, Failure, Images, Live, LiveState, Observed, ObservedContainer, ObservedPod, Sandbox, Stopping};
+pub use observed::{
+    Exit, Failure, Images, Live, LiveState, Observed, ObservedContainer, ObservedPod, Sandbox, Stopping,
+};
 pub use phases::{observed_statuses, pod_status};
 pub use plan::{plan, wake_at};
 pub use probes::{ProbeKind, ProbeRun, ProbeState, Probes, due_probes};

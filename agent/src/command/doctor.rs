@@ -91,8 +91,8 @@ fn machine() -> Findings {
         ("cgroups", cgroups()),
         ("seccomp", seccomp()),
         ("nftables", nftables()),
-        ("bridge", module("bridge", &["/sys/module/bridge"], "CONFIG_BRIDGE")),
-        ("veth", module("veth", &["/sys/module/veth"], "CONFIG_VETH")),
+        ("bridge", device("bridge", "CONFIG_BRIDGE")),
+        ("veth", device("veth", "CONFIG_VETH")),
         ("time", time()),
     ]
 }
@@ -184,20 +184,21 @@ fn nftables() -> Finding {
     }
 }
 
-/// A module that is loaded, built in, or can be loaded.
-fn module(name: &'static str, signs: &[&str], option: &str) -> Finding {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let list = fs::read_to_string(Path::new("/lib/modules").join(release.trim()).join("modules.builtin"))
-        .unwrap_or_default();
-    let built_in = list.lines().any(|line| line.ends_with(&format!("/{name}.ko")));
-    if built_in || signs.iter().any(|sign| Path::new(sign).exists()) || load(name) {
-        return Finding::Good("the kernel has it".to_owned());
+/// A kind of network device, by making one in a network namespace that ends with the try.
+fn device(kind: &'static str, option: &str) -> Finding {
+    let output =
+        std::process::Command::new("unshare").args(["-n", "ip", "link", "add", "type", kind]).output();
+    match output {
+        Ok(output) if output.status.success() => Finding::Good("the kernel has it".to_owned()),
+        Ok(output) => bad(
+            format!("cannot make one: {}", String::from_utf8_lossy(&output.stderr).trim()),
+            format!("be root, and load the module `{kind}` or build the kernel with {option}"),
+        ),
+        Err(error) => warning(
+            format!("not tried: {error}"),
+            format!("make sure that the kernel was built with {option}"),
+        ),
     }
-    // A kernel that was built without modules does not tell: only a try does, and the agent makes that.
-    warning(
-        format!("cannot tell whether the kernel has {name}"),
-        format!("make sure that it was built with {option}"),
-    )
 }
 
 fn load(name: &str) -> bool {

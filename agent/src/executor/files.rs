@@ -60,6 +60,32 @@ pub(super) fn remove_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes what is left of a pod's cgroups, in every hierarchy. The runtime removes those that it knows; this is for
+/// pods whose state in memory was lost. A cgroup with a process in it stays.
+pub(super) fn remove_pod_cgroups(pod: &str) {
+    for parent in cgroup_parents() {
+        let group = parent.join(pod);
+        for inner in fs::read_dir(&group).into_iter().flatten().flatten() {
+            let _ = fs::remove_dir(inner.path());
+        }
+        let _ = fs::remove_dir(group);
+    }
+}
+
+/// Removes the parents of all pods' cgroups, where no other agent of this machine uses them.
+pub(crate) fn remove_cgroup_parents() {
+    for parent in cgroup_parents() {
+        let _ = fs::remove_dir(parent);
+    }
+}
+
+/// `gannet` in every hierarchy, wherever they are mounted: v1, hybrid, v2.
+fn cgroup_parents() -> impl Iterator<Item = PathBuf> {
+    let root = Path::new("/sys/fs/cgroup");
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    hierarchies.chain([root.to_owned()]).map(|hierarchy| hierarchy.join("gannet"))
+}
+
 /// The mount points of a `mountinfo` (proc_pid_mountinfo(5)): the fifth field, with octal escapes.
 fn mount_points(text: &str) -> impl Iterator<Item = PathBuf> {
     text.lines().filter_map(|line| line.split(' ').nth(4)).map(|field| {

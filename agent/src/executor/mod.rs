@@ -26,7 +26,7 @@ use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::network::Wish;
 
-pub(crate) use files::unmount_below;
+pub(crate) use files::{remove_cgroup_parents, unmount_below};
 
 /// What actions are carried out with.
 #[derive(Debug)]

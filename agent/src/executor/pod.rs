@@ -141,8 +141,9 @@ pub(super) async fn volumes(tools: &Tools, work: &PodWork) -> anyhow::Result<BTr
 async fn remove(tools: &Tools, work: &PodWork) -> anyhow::Result<()> {
     tools.runtime.remove_pod(&work.uid).await.context("remove the pod's containers")?;
     tools.network.detach(&work.uid).await.context("pod network")?;
-    let dir = tools.layout.pod(&work.uid);
+    let (dir, uid) = (tools.layout.pod(&work.uid), work.uid.clone());
     blocking(move || {
+        files::remove_pod_cgroups(uid.as_str());
         files::unmount_below(&dir.join("containers")).context("unmount the pod's containers")?;
         gannet_agent_volumes::cleanup(&dir).context("remove the pod's volumes")?;
         files::remove_folder(&dir).with_context(|| format!("remove {}", dir.display()))

@@ -202,6 +202,13 @@ async fn documents_come_and_reports_and_logs_go() {
     hub.desired(document).await;
     let gone: PodUid = uid.parse().unwrap();
     hub.until("the pod is gone", |h| h.reports.iter().any(|r| r.removed.contains(&gone))).await;
+    // One that the node never saw is told gone too.
+    let mut unseen = node.entry("unseen", digest);
+    unseen.stop_within_seconds = Some(1);
+    let uid = unseen.uid.clone();
+    let document = node.document(vec![unseen]);
+    hub.desired(document).await;
+    hub.until("the unseen pod is gone", |h| h.reports.iter().any(|r| r.removed.contains(&uid))).await;
     node.terminate();
     hub.until("an orderly death", |h| h.alive.last() == Some(&false)).await;
 }

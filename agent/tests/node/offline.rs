@@ -249,7 +249,8 @@ fn init_containers_volumes_and_environment() {
     node.start(&[]);
     node.wait_running("web");
     let log = until("the log", || {
-        Some(node.logs(&["web", "-c", "main"])).filter(|log| log.ends_with("read-only\n"))
+        Some(node.logs(&["web", "-c", "main"]))
+            .filter(|log| log.contains("read-only\n") && log.contains("touch:"))
     });
     let lines: Vec<&str> = log.lines().filter(|line| !line.contains("touch:")).collect();
     assert_eq!(lines, ["one", "two", "hunter2", "web hunter2", "read-only"]);

@@ -15,8 +15,8 @@ use crate::shell::read;
 
 /// Lines of production code beyond which a file is refused. Tests do not count.
 const MAX_LINES: usize = 500;
-/// Source files beyond which a crate is refused.
-const MAX_FILES: usize = 40;
+/// Source files beyond which a folder is refused.
+const MAX_FILES: usize = 30;
 
 /// Crates that decide, and what they may never use.
 const PURE: &[&str] = &[
@@ -124,10 +124,13 @@ fn check_manifest(package: &Package, findings: &mut Vec<String>) -> anyhow::Resu
 fn check_sources(root: &Path, package: &Package, findings: &mut Vec<String>) -> anyhow::Result<()> {
     let mut files = BTreeMap::new();
     collect(&package.folder.join("src"), &mut files)?;
-    let production = files.keys().filter(|path| !is_test_file(path)).count();
-    if production > MAX_FILES {
-        findings
-            .push(format!("{} has {production} source files, more than {MAX_FILES}: split it", package.name));
+    let mut folders: BTreeMap<&Path, usize> = BTreeMap::new();
+    for folder in files.keys().filter(|path| !is_test_file(path)).filter_map(|path| path.parent()) {
+        *folders.entry(folder).or_default() += 1;
+    }
+    for (folder, count) in folders.into_iter().filter(|(_, count)| *count > MAX_FILES) {
+        let shown = folder.strip_prefix(root).unwrap_or(folder).display();
+        findings.push(format!("{shown} has {count} source files, more than {MAX_FILES}: split it"));
     }
     for (path, text) in &files {
         if is_test_file(path) {

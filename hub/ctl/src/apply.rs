@@ -6,12 +6,13 @@ use std::path::PathBuf;
 
 use clap::Args;
 use http::Method;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::file;
-use crate::resource::text;
+use crate::resource::{Resource, text};
 use crate::session::Session;
 use crate::status::is_not_found;
+use crate::three_way::three_way;
 
 const LAST: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
@@ -30,7 +31,11 @@ impl ApplyArgs {
     }
 }
 
-pub(crate) async fn apply(session: &Session, args: &ApplyArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub(crate) async fn apply(
+    session: &Session,
+    args: &ApplyArgs,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     let mut failed = Vec::new();
     for object in file::objects(&args.files)? {
         // As kubectl: one wrong object does not keep the others back.
@@ -44,7 +49,8 @@ pub(crate) async fn apply(session: &Session, args: &ApplyArgs, out: &mut (dyn Wr
 }
 
 async fn apply_one(session: &Session, mut object: Value) -> anyhow::Result<String> {
-    let resource = session.kinds().await?.of(text(&object, "/apiVersion"), text(&object, "/kind"))?;
+    let resource = resource_of(session, &object).await?;
+    object["apiVersion"] = json!(resource.group_version);
     let name = text(&object, "/metadata/name").to_owned();
     anyhow::ensure!(!name.is_empty(), "resource name may not be empty");
     let namespace = match text(&object, "/metadata/namespace") {
@@ -76,52 +82,20 @@ async fn apply_one(session: &Session, mut object: Value) -> anyhow::Result<Strin
     Ok(format!("{shown} {}", if changed { "configured" } else { "unchanged" }))
 }
 
+/// The resource of an object in a file, with a word to the person where the file names it by an alias.
+pub(crate) async fn resource_of<'a>(session: &'a Session, object: &Value) -> anyhow::Result<&'a Resource> {
+    let (api_version, kind) = (text(object, "/apiVersion"), text(object, "/kind"));
+    let resource = session.kinds().await?.of(api_version, kind)?;
+    if resource.group_version != api_version {
+        session
+            .warn(format!("{api_version} {kind} is {} {kind}: use apiVersion: {0}", resource.group_version));
+    }
+    Ok(resource)
+}
+
 fn ensure_object<'a>(parent: &'a mut Value, field: &str) -> &'a mut Value {
     if !parent[field].is_object() {
         parent[field] = json!({});
     }
     &mut parent[field]
-}
-
-/// The merge patch (RFC 7386) from `live` to what `wanted` says, removing what `last` set and `wanted` lacks. None where
-/// nothing differs.
-fn three_way(last: &Value, wanted: &Value, live: &Value) -> Option<Value> {
-    let (Some(wanted), Some(live_fields)) = (wanted.as_object(), live.as_object()) else {
-        return (wanted != live).then(|| wanted.clone());
-    };
-    let mut patch = Map::new();
-    for (field, value) in wanted {
-        match live_fields.get(field) {
-            Some(there) => {
-                if let Some(inner) = three_way(&last[field], value, there) {
-                    patch.insert(field.clone(), inner);
-                }
-            }
-            None => drop(patch.insert(field.clone(), value.clone())),
-        }
-    }
-    for field in last.as_object().into_iter().flat_map(Map::keys) {
-        if !wanted.contains_key(field) && live_fields.contains_key(field) {
-            patch.insert(field.clone(), Value::Null);
-        }
-    }
-    (!patch.is_empty()).then_some(Value::Object(patch))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(last: Value, wanted: Value, live: Value, expect: Value) {
-        assert_eq!(three_way(&last, &wanted, &live).unwrap_or(Value::Null), expect);
-    }
-
-    #[test]
-    fn patches() {
-        check(json!({}), json!({"a": 1}), json!({"a": 1, "b": 2}), json!(null));
-        check(json!({"a": 1}), json!({"b": 2}), json!({"a": 1, "c": 3}), json!({"a": null, "b": 2}));
-        check(json!({"a": {"x": 1}}), json!({"a": {"y": 1}}), json!({"a": {"x": 1, "z": 1}}), json!({"a": {"x": null, "y": 1}}));
-        check(json!({"a": 1}), json!({}), json!({}), json!(null));
-        check(json!({}), json!({"l": [1]}), json!({"l": [1, 2]}), json!({"l": [1]}));
-    }
 }

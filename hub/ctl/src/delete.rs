@@ -8,6 +8,7 @@ use clap::Args;
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::apply::resource_of;
 use crate::file;
 use crate::resource::{Resource, query_escape, targets, text};
 use crate::session::Session;
@@ -42,11 +43,15 @@ pub struct DeleteArgs {
     wait: bool,
 }
 
-pub(crate) async fn delete(session: &Session, args: &DeleteArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub(crate) async fn delete(
+    session: &Session,
+    args: &DeleteArgs,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     let mut wanted: Vec<(&Resource, String, String)> = Vec::new();
     if !args.files.is_empty() {
         for object in file::objects(&args.files)? {
-            let resource = session.kinds().await?.of(text(&object, "/apiVersion"), text(&object, "/kind"))?;
+            let resource = resource_of(session, &object).await?;
             let namespace = Some(text(&object, "/metadata/namespace")).filter(|n| !n.is_empty());
             let namespace = namespace.unwrap_or(session.namespace()).to_owned();
             wanted.push((resource, namespace, text(&object, "/metadata/name").to_owned()));
@@ -92,8 +97,12 @@ fn uid(answer: &Value) -> String {
 }
 
 async fn selected(session: &Session, args: &DeleteArgs, resource: &Resource) -> anyhow::Result<Vec<String>> {
-    anyhow::ensure!(args.all || args.selector.is_some(), "resource(s) were provided, but no name was specified");
-    let query = args.selector.as_ref().map(|s| format!("?labelSelector={}", query_escape(s))).unwrap_or_default();
+    anyhow::ensure!(
+        args.all || args.selector.is_some(),
+        "resource(s) were provided, but no name was specified"
+    );
+    let query =
+        args.selector.as_ref().map(|s| format!("?labelSelector={}", query_escape(s))).unwrap_or_default();
     let list = session.get_json(&format!("{}{query}", resource.list(Some(session.namespace())))).await?;
     let items = list["items"].as_array().into_iter().flatten();
     Ok(items.map(|item| text(item, "/metadata/name").to_owned()).collect())

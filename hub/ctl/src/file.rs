@@ -19,7 +19,7 @@ pub(crate) fn objects(paths: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
         }
     }
     if all.is_empty() {
-        bail!("no objects passed to apply");
+        bail!("no objects in the files");
     }
     Ok(all)
 }
@@ -77,7 +77,8 @@ mod tests {
     #[test]
     fn documents() {
         let check = |text: &str, expect: &str| {
-            let got = parse(text).map_or_else(|e| format!("{e:#}"), |o| o.iter().map(|o| o["kind"].to_string()).collect());
+            let got = parse(text)
+                .map_or_else(|e| format!("{e:#}"), |o| o.iter().map(|o| o["kind"].to_string()).collect());
             assert!(got.contains(expect), "{got}");
         };
         check("apiVersion: v1\nkind: A\n---\napiVersion: v1\nkind: B\n---\n", "\"A\"\"B\"");

@@ -8,7 +8,7 @@ use futures::io::AsyncBufReadExt as _;
 use serde_json::{Value, json};
 
 use crate::resource::{Resource, query_escape, targets, text};
-use crate::session::Session;
+use crate::session::{Session, TABLE};
 use crate::table::{self, Style};
 
 /// Arguments of `get`.
@@ -61,7 +61,11 @@ impl GetArgs {
     }
 }
 
-pub(crate) async fn get(session: &Session, args: &GetArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub(crate) async fn get(
+    session: &Session,
+    args: &GetArgs,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     let mut wanted: Vec<(&Resource, Vec<String>)> = Vec::new();
     for (word, names) in targets(&args.what)? {
         if word == "all" {
@@ -71,7 +75,10 @@ pub(crate) async fn get(session: &Session, args: &GetArgs, out: &mut (dyn Write 
         }
     }
     if args.watch {
-        anyhow::ensure!(wanted.len() == 1 && wanted[0].1.len() <= 1, "you may only specify a single resource type to watch");
+        anyhow::ensure!(
+            wanted.len() == 1 && wanted[0].1.len() <= 1,
+            "you may only specify a single resource type to watch"
+        );
         return watch(session, args, wanted[0].0, wanted[0].1.first(), out).await;
     }
     match args.output {
@@ -206,8 +213,7 @@ async fn watch(
             path = format!("{path}&{key}={}", query_escape(value));
         }
     }
-    let accept = "application/json;as=Table;v=v1;g=meta.k8s.io";
-    let mut lines = session.stream(&path, accept).await?.lines();
+    let mut lines = session.stream(&path, TABLE).await?.lines();
     let mut style = Style {
         wide: args.output == Some(Output::Wide),
         namespaces: args.all_namespaces && resource.namespaced,

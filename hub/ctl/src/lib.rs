@@ -17,11 +17,19 @@ mod scale;
 mod session;
 mod status;
 mod table;
+mod three_way;
 
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+pub use apply::ApplyArgs;
+pub use delete::DeleteArgs;
+pub use describe::DescribeArgs;
+pub use get::GetArgs;
+pub use logs::LogsArgs;
+pub use rollout::{RolloutCommand, wait_available};
+pub use scale::ScaleArgs;
 pub use session::Session;
 
 /// Where the hub is; the same for every command.
@@ -39,37 +47,45 @@ pub struct Connection {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make objects as files say.
-    Apply(apply::ApplyArgs),
+    Apply(ApplyArgs),
     /// List objects, or show one.
-    Get(get::GetArgs),
+    Get(GetArgs),
     /// Show objects in detail, with their events.
-    Describe(describe::DescribeArgs),
+    Describe(DescribeArgs),
     /// Delete objects.
-    Delete(delete::DeleteArgs),
+    Delete(DeleteArgs),
     /// Print the log of a pod's container.
-    Logs(logs::LogsArgs),
+    Logs(LogsArgs),
     /// Set how many pods a Deployment or ReplicaSet has.
-    Scale(scale::ScaleArgs),
+    Scale(ScaleArgs),
     /// Look at a rollout, or steer it.
     #[command(subcommand)]
-    Rollout(rollout::RolloutCommand),
+    Rollout(RolloutCommand),
 }
 
-/// Runs a command, printing to `out`.
+/// Runs a command, printing to `out`. Warnings of the hub go to the standard error.
 pub async fn run(
     command: &Command,
     connection: &Connection,
     out: &mut (dyn std::io::Write + Send),
 ) -> anyhow::Result<()> {
-    let session = Session::open(connection).await?;
+    run_in(&Session::open(connection).await?, command, out).await
+}
+
+/// Runs a command in a session that is open.
+pub async fn run_in(
+    session: &Session,
+    command: &Command,
+    out: &mut (dyn std::io::Write + Send),
+) -> anyhow::Result<()> {
     match command {
-        Command::Apply(args) => apply::apply(&session, args, out).await,
-        Command::Get(args) => get::get(&session, args, out).await,
-        Command::Describe(args) => describe::describe(&session, args, out).await,
-        Command::Delete(args) => delete::delete(&session, args, out).await,
-        Command::Logs(args) => logs::logs(&session, args, out).await,
-        Command::Scale(args) => scale::scale(&session, args, out).await,
-        Command::Rollout(command) => rollout::rollout(&session, command, out).await,
+        Command::Apply(args) => apply::apply(session, args, out).await,
+        Command::Get(args) => get::get(session, args, out).await,
+        Command::Describe(args) => describe::describe(session, args, out).await,
+        Command::Delete(args) => delete::delete(session, args, out).await,
+        Command::Logs(args) => logs::logs(session, args, out).await,
+        Command::Scale(args) => scale::scale(session, args, out).await,
+        Command::Rollout(command) => rollout::rollout(session, command, out).await,
     }
 }
 

@@ -35,7 +35,11 @@ pub struct LogsArgs {
     timestamps: bool,
 }
 
-pub(crate) async fn logs(session: &Session, args: &LogsArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub(crate) async fn logs(
+    session: &Session,
+    args: &LogsArgs,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     let pod = pod_name(session, &args.pod).await?;
     let mut query = vec![format!("follow={}", args.follow), format!("previous={}", args.previous)];
     query.push(format!("timestamps={}", args.timestamps));
@@ -69,9 +73,15 @@ async fn pod_name(session: &Session, word: &str) -> anyhow::Result<String> {
     let selector: Vec<String> = labels.filter_map(|(k, v)| Some(format!("{k}={}", v.as_str()?))).collect();
     anyhow::ensure!(!selector.is_empty(), "{word} has no selector, so it has no pods");
     let pods = session.resource("pods").await?.list(Some(session.namespace()));
-    let pods = session.get_json(&format!("{pods}?labelSelector={}", query_escape(&selector.join(",")))).await?;
+    let pods =
+        session.get_json(&format!("{pods}?labelSelector={}", query_escape(&selector.join(",")))).await?;
     let first = pods["items"].as_array().and_then(|items| items.first());
     first.map(|p| text(p, "/metadata/name").to_owned()).ok_or_else(|| anyhow::anyhow!("{word} has no pods"))
+}
+
+/// A duration of an argument.
+pub(crate) fn duration(text: &str) -> Result<std::time::Duration, String> {
+    seconds(text).map(std::time::Duration::from_secs).map_err(|e| e.to_string())
 }
 
 /// Seconds of a duration as `90s`, `5m`, `2h`, or of a plain number.
@@ -83,7 +93,8 @@ fn seconds(text: &str) -> anyhow::Result<u64> {
         "h" => 3600,
         _ => anyhow::bail!("invalid duration {text:?}: use 30s, 5m or 2h"),
     };
-    let number: u64 = number.parse().map_err(|_| anyhow::anyhow!("invalid duration {text:?}: use 30s, 5m or 2h"))?;
+    let number: u64 =
+        number.parse().map_err(|_| anyhow::anyhow!("invalid duration {text:?}: use 30s, 5m or 2h"))?;
     number.checked_mul(factor).ok_or_else(|| anyhow::anyhow!("duration {text:?} is too long"))
 }
 
@@ -94,6 +105,10 @@ mod tests {
     #[test]
     fn durations() {
         assert_eq!(["30", "30s", "5m", "2h"].map(|t| seconds(t).unwrap()), [30, 30, 300, 7200]);
-        assert!(["", "s", "5d", "-1s", "99999999999999999999s", "18446744073709551615h"].iter().all(|t| seconds(t).is_err()));
+        assert!(
+            ["", "s", "5d", "-1s", "99999999999999999999s", "18446744073709551615h"]
+                .iter()
+                .all(|t| seconds(t).is_err())
+        );
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Resource {
     singular: String,
     short: Vec<String>,
     categories: Vec<String>,
+    /// Another name of a kind, which cannot be listed: `v1` Deployment for `apps/v1`.
+    alias: bool,
 }
 
 /// All kinds that the hub serves.
@@ -28,22 +30,21 @@ pub(crate) struct Kinds(Vec<Resource>);
 impl Kinds {
     /// Asks the hub.
     pub(crate) async fn discover(client: &Client) -> anyhow::Result<Self> {
-        let mut all = Vec::new();
+        let core = client.list_core_api_resources("v1").await.map_err(failure)?;
+        let mut all: Vec<Resource> = core.resources.iter().filter_map(|r| resource("v1", r)).collect();
         for group in client.list_api_groups().await.map_err(failure)?.groups {
-            let Some(version) = group.preferred_version.or_else(|| group.versions.first().cloned()) else { continue };
+            let version = group.preferred_version.or_else(|| group.versions.first().cloned());
+            let Some(version) = version else { continue };
             let list = client.list_api_group_resources(&version.group_version).await.map_err(failure)?;
             all.extend(list.resources.iter().filter_map(|r| resource(&version.group_version, r)));
         }
-        let core = client.list_core_api_resources("v1").await.map_err(failure)?;
-        // An alias in the core group stands behind the kind itself.
-        all.extend(core.resources.iter().filter_map(|r| resource("v1", r)));
         Ok(Self(all))
     }
 
     /// The resource that a word names.
     pub(crate) fn find(&self, word: &str) -> Option<&Resource> {
         let word = word.to_ascii_lowercase();
-        self.0.iter().find(|r| {
+        self.0.iter().filter(|r| !r.alias).find(|r| {
             let full = r.group().map(|g| format!("{}.{g}", r.plural));
             r.plural == word
                 || r.singular == word
@@ -53,18 +54,21 @@ impl Kinds {
         })
     }
 
-    /// The resource of an object.
+    /// The resource of an object; behind an alias, the resource that it stands for.
     pub(crate) fn of(&self, api_version: &str, kind: &str) -> anyhow::Result<&Resource> {
         let found = self.0.iter().find(|r| r.group_version == api_version && r.kind == kind);
-        found.with_context(|| {
-            format!("no matches for kind \"{kind}\" in version \"{api_version}\"; ensure the API version is right")
+        let meant = |alias: &Resource| self.0.iter().find(|r| !r.alias && r.kind == alias.kind);
+        found.and_then(|r| if r.alias { meant(r) } else { Some(r) }).with_context(|| {
+            format!(
+                "no matches for kind \"{kind}\" in version \"{api_version}\"; ensure the API version is right"
+            )
         })
     }
 
     /// The resources of a category, as `all`.
     pub(crate) fn category(&self, category: &str) -> Vec<&Resource> {
         let mut found: Vec<&Resource> = Vec::new();
-        for resource in self.0.iter().filter(|r| r.categories.iter().any(|c| c == category)) {
+        for resource in self.0.iter().filter(|r| !r.alias && r.categories.iter().any(|c| c == category)) {
             if !found.iter().any(|f| f.kind == resource.kind) {
                 found.push(resource);
             }
@@ -83,6 +87,7 @@ fn resource(group_version: &str, r: &APIResource) -> Option<Resource> {
         singular: r.singular_name.clone(),
         short: r.short_names.clone().unwrap_or_default(),
         categories: r.categories.clone().unwrap_or_default(),
+        alias: !r.verbs.iter().any(|v| v == "list") && r.verbs.iter().any(|v| v == "update"),
     })
 }
 
@@ -124,7 +129,9 @@ pub(crate) fn targets(words: &[String]) -> anyhow::Result<Vec<(String, Vec<Strin
     };
     if words.iter().any(|w| w.contains('/')) {
         let pair = |word: &String| match word.split_once('/') {
-            Some((kind, name)) if !kind.is_empty() && !name.is_empty() => Ok((kind.to_owned(), vec![name.to_owned()])),
+            Some((kind, name)) if !kind.is_empty() && !name.is_empty() => {
+                Ok((kind.to_owned(), vec![name.to_owned()]))
+            }
             _ => bail!("there is no need to mix TYPE/NAME with other words: {word:?}"),
         };
         return words.iter().map(pair).collect();

@@ -20,7 +20,11 @@ pub struct ScaleArgs {
     replicas: u32,
 }
 
-pub(crate) async fn scale(session: &Session, args: &ScaleArgs, out: &mut (dyn Write + Send)) -> anyhow::Result<()> {
+pub(crate) async fn scale(
+    session: &Session,
+    args: &ScaleArgs,
+    out: &mut (dyn Write + Send),
+) -> anyhow::Result<()> {
     for (word, names) in targets(&args.what)? {
         let resource = session.resource(&word).await?;
         anyhow::ensure!(!names.is_empty(), "the name of the {} is missing", resource.kind);

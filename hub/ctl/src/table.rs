@@ -4,6 +4,8 @@ use std::io::Write;
 
 use serde_json::Value;
 
+use crate::status::printable;
+
 /// How a table is printed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Style {
@@ -28,10 +30,11 @@ pub(crate) fn cells(table: &Value, style: Style, kind: Option<&str>) -> Vec<Vec<
         lines.push(first.into_iter().chain(names).collect());
     }
     for row in table["rows"].as_array().into_iter().flatten() {
-        let first = style.namespaces.then(|| crate::resource::text(row, "/object/metadata/namespace").to_owned());
+        let first =
+            style.namespaces.then(|| crate::resource::text(row, "/object/metadata/namespace").to_owned());
         let cells = shown.iter().map(|i| {
             let text = match &row["cells"][*i] {
-                Value::String(text) => text.clone(),
+                Value::String(text) => one_line(text),
                 Value::Null => "<none>".to_owned(),
                 other => other.to_string(),
             };
@@ -45,8 +48,20 @@ pub(crate) fn cells(table: &Value, style: Style, kind: Option<&str>) -> Vec<Vec<
     lines
 }
 
+/// A cell is one line; what follows is told by dots.
+fn one_line(text: &str) -> String {
+    match text.split_once('\n') {
+        Some((first, _)) => printable(first) + "...",
+        None => printable(text),
+    }
+}
+
 /// Prints lines of cells, every column as wide as its widest cell and at least as `widths` says. Returns the widths.
-pub(crate) fn print(lines: &[Vec<String>], widths: &[usize], out: &mut dyn Write) -> std::io::Result<Vec<usize>> {
+pub(crate) fn print(
+    lines: &[Vec<String>],
+    widths: &[usize],
+    out: &mut dyn Write,
+) -> std::io::Result<Vec<usize>> {
     let mut widths = widths.to_vec();
     for line in lines {
         widths.resize(widths.len().max(line.len()), 0);
@@ -86,7 +101,15 @@ mod tests {
     #[test]
     fn tables() {
         check(Style::default(), None, "NAME    READY\nweb-1   1/1\nw       0\n");
-        check(Style { wide: true, ..Style::default() }, None, "NAME    READY   IP\nweb-1   1/1     10.42.0.2\nw       0       <none>\n");
-        check(Style { namespaces: true, headless: true, ..Style::default() }, Some("pod"), "shop   pod/web-1   1/1\ns      pod/w       0\n");
+        check(
+            Style { wide: true, ..Style::default() },
+            None,
+            "NAME    READY   IP\nweb-1   1/1     10.42.0.2\nw       0       <none>\n",
+        );
+        check(
+            Style { namespaces: true, headless: true, ..Style::default() },
+            Some("pod"),
+            "shop   pod/web-1   1/1\ns      pod/w       0\n",
+        );
     }
 }

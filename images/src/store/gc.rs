@@ -32,6 +32,7 @@ impl ImageStore {
         let mut keep_blobs = BTreeSet::new();
         let mut keep_layers = BTreeSet::new();
         let mut doomed = Vec::new();
+        let mut all_known = true;
         self.change_records(|records| {
             let before = records.images.len();
             records
@@ -49,11 +50,17 @@ impl ImageStore {
                 {
                     keep_blobs.insert(manifest.config.digest);
                 }
-                keep_layers.extend(self.load(*record).map(|image| image.layers).unwrap_or_default());
+                match self.load(*record) {
+                    Some(image) => keep_layers.extend(image.layers),
+                    None => all_known = false,
+                }
             }
             // Under the lock of the records, so that no pull that ends now can add what is being removed.
             removed.blobs = self.sweep("blobs/sha256", &keep_blobs, &mut doomed);
-            removed.layers = self.sweep("layers", &keep_layers, &mut doomed);
+            // An image that is damaged may still be mounted: which layers are its own is not known.
+            if all_known {
+                removed.layers = self.sweep("layers", &keep_layers, &mut doomed);
+            }
             false
         })?;
         self.sweep_partial();

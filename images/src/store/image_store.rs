@@ -195,9 +195,15 @@ impl ImageStore {
         atomic::write(&self.temporary(), &path, bytes).map_err(StoreError::io(&path, "write"))
     }
 
-    /// Makes a name lead to an image, durably.
+    /// Makes a name lead to an image, durably. What it led to before stays known by its digest: pods may still run it.
     pub(crate) fn record(&self, reference: &ImageReference, record: Record) -> Result<(), StoreError> {
-        self.change_records(|records| records.images.insert(name(reference), record) != Some(record))
+        self.change_records(|records| {
+            let before = records.images.insert(name(reference), record);
+            if let Some(before) = before.filter(|before| *before != record) {
+                records.images.insert(name(&reference.pinned(before.digest)), before);
+            }
+            before != Some(record)
+        })
     }
 
     /// Edits the records; they are written where `edit` says that something changed.

@@ -71,3 +71,22 @@ fn unused_images_go_and_shared_layers_stay() {
     store.remove_unused(&BTreeSet::new()).unwrap();
     assert_eq!((count(&store, "layers"), count(&store, "blobs/sha256")), (0, 0));
 }
+
+#[test]
+fn a_tag_that_moved_leaves_what_still_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ImageStore::open(dir.path()).unwrap();
+    let old = put(&store, &packed("old", "A=old"), "app:v1");
+    let new = put(&store, &packed("new", "A=new"), "app:v1");
+    store.remove_unused(&BTreeSet::from([old, new])).unwrap();
+    let get = |name: &str| store.get(&name.parse().unwrap()).map(|image| image.digest);
+    assert_eq!((get("app:v1"), get(&format!("app:v1@{old}"))), (Some(new), Some(old)));
+    assert_eq!(store.remove_unused(&BTreeSet::from([new])).unwrap().layers, 1);
+    assert_eq!((get("app:v1"), get(&format!("app:v1@{old}"))), (Some(new), None));
+
+    // Which layers a damaged image has is not known: none go, as one may be mounted.
+    let damaged = put(&store, &packed("other", "A=b"), "other");
+    fs::write(store.blob_path(&damaged), "garbage").unwrap();
+    assert_eq!(store.remove_unused(&BTreeSet::from([damaged])).unwrap().layers, 0);
+    assert_eq!(count(&store, "layers"), 2);
+}

@@ -75,6 +75,11 @@ impl Bench {
         kubectl_binaries()?.into_iter().enumerate().map(kubectl).collect()
     }
 
+    /// The kubeconfig of the administrator.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.dir.path().join("kubeconfig")
+    }
+
     /// The kubeconfig of a user whom nobody allowed anything.
     pub fn stranger(&self) -> PathBuf {
         self.dir.path().join("stranger")

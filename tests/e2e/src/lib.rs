@@ -1,1 +1,7 @@
-//! (being written)
+//! A fleet in a sandbox: the built programs, real containers, real clients.
+
+#![forbid(unsafe_code)]
+
+mod fleet;
+
+pub use fleet::{Fleet, PATIENCE};

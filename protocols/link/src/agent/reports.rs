@@ -22,6 +22,8 @@ pub(crate) struct Reports {
     pods: BTreeMap<PodUid, PodStatus>,
     changed: BTreeSet<PodUid>,
     removed: BTreeSet<PodUid>,
+    /// Pods that the hub waits to see gone, and of which nothing is here.
+    absent: BTreeSet<PodUid>,
     events: VecDeque<NodeEvent>,
     whole: bool,
     due: Option<Timestamp>,
@@ -39,6 +41,7 @@ impl Reports {
             pods: BTreeMap::new(),
             changed: BTreeSet::new(),
             removed: BTreeSet::new(),
+            absent: BTreeSet::new(),
             events: VecDeque::new(),
             whole: true,
             due: None,
@@ -73,6 +76,15 @@ impl Reports {
             self.hash = None;
         }
         node_changed || pods_changed
+    }
+
+    /// Pods that are to be stopped and of which nothing is here; true where there is something to tell.
+    pub(crate) fn set_absent(&mut self, absent: BTreeSet<PodUid>) -> bool {
+        let news: Vec<PodUid> = absent.difference(&self.absent).cloned().collect();
+        self.absent = absent;
+        let told = !news.is_empty();
+        self.removed.extend(news);
+        told
     }
 
     pub(crate) fn event(&mut self, event: NodeEvent) {
@@ -138,7 +150,7 @@ impl Reports {
         if let Some(first) = reports.first_mut() {
             first.whole = whole;
             first.node = node;
-            first.removed = if whole { Vec::new() } else { removed.into_iter().collect() };
+            first.removed = if whole { self.absent.iter().cloned().collect() } else { removed.into_iter().collect() };
         }
         if let Some(last) = reports.last_mut() {
             last.events = self.events.drain(..).collect();

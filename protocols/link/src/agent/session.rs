@@ -148,6 +148,16 @@ impl AgentSession {
         self.on_tick(now)
     }
 
+    /// The document asks for the end of these pods, and nothing of them is here: the hub is told so, also where the node
+    /// never saw them. The list replaces the one before.
+    #[must_use]
+    pub fn set_absent(&mut self, pods: BTreeSet<PodUid>, now: Timestamp) -> Outputs {
+        if self.reports.set_absent(pods) {
+            self.reports.want(now.plus(self.config.coalesce));
+        }
+        self.on_tick(now)
+    }
+
     /// The ledger was asked for a blob: here it is, or it is not there.
     #[must_use]
     pub fn on_look_up(&mut self, digest: &Digest, bytes: Option<&[u8]>, now: Timestamp) -> Outputs {
