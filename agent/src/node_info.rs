@@ -7,8 +7,9 @@ use std::path::Path;
 
 use gannet_protocols_model::{ByteSize, CpuMillis, NodeCondition, NodeInfo};
 
-/// Kept free of pods: the agent itself and the system's daemons on a small gateway.
-const CPU_RESERVED: CpuMillis = CpuMillis(100);
+/// Kept free of pods. As kubelet: nothing unless it is configured; CPU is shared by weight, so the agent and the system's
+/// daemons get theirs, and small machines can be filled with round numbers.
+const CPU_RESERVED: CpuMillis = CpuMillis(0);
 /// At least this much memory is kept for the system, at most [`MOST_MEMORY_RESERVED`], else a twentieth.
 const LEAST_MEMORY_RESERVED: u64 = 48 << 20;
 const MOST_MEMORY_RESERVED: u64 = 512 << 20;

@@ -107,12 +107,10 @@ impl Brain {
     /// Takes in what nodes said, lets the controllers decide until they are content, compiles what was touched.
     async fn round(&mut self, mind: &mut Mind, steps: Vec<Step>) {
         mind.due = None;
+        let (inventories, steps): (Vec<Step>, Vec<Step>) =
+            steps.into_iter().partition(|step| matches!(step, Step::Inventory(..)));
         for step in steps {
-            let newest = match &step {
-                Step::Rest(node, _) => mind.desired.get(node).map(|(generation, _)| *generation),
-                _ => None,
-            };
-            let changes = ingest::decide(&mind.follower.world, &step, newest, self.objects.now());
+            let changes = ingest::decide(&mind.follower.world, &step, None, self.objects.now());
             self.apply(mind, changes).await;
         }
         for _ in 0..TURNS_A_ROUND {
@@ -129,6 +127,13 @@ impl Brain {
                 mind.follower.touch_again(node);
                 mind.due = Some(self.objects.now().plus(RETRY));
             }
+        }
+        // Only now is it known which documents are the newest. For a newer one the node will tell its pods again.
+        for step in inventories {
+            let Step::Inventory(node, ..) = &step else { continue };
+            let newest = mind.desired.get(node).map(|(generation, _)| *generation);
+            let changes = ingest::decide(&mind.follower.world, &step, newest, self.objects.now());
+            self.apply(mind, changes).await;
         }
     }
 

@@ -6,7 +6,8 @@ use gannet_hub_core::compile::Misfit;
 use gannet_hub_core::{Change, ObjectKey, World, control};
 use gannet_protocols_link::{DownReason, Fact};
 use gannet_protocols_model::{
-    ContainerState, ContainerStatus, Digest, Generation, NodeName, PodPhase, PodStatus, Report, Timestamp,
+    ContainerState, ContainerStatus, Digest, Generation, NodeName, PodPhase, PodStatus, PodUid, Report,
+    Timestamp,
 };
 use k8s_openapi::api::core::v1::Pod;
 
@@ -18,6 +19,8 @@ pub(crate) enum Step {
     Node(NodeName, Box<Report>),
     Pod(NodeName, Box<PodStatus>),
     Rest(NodeName, Box<Report>),
+    /// All pods of the node while it works towards a generation. To be decided once the node's documents are current.
+    Inventory(NodeName, Generation, BTreeSet<PodUid>),
 }
 
 /// The steps of a fact. Each is decided after the changes of the one before are in the world.
@@ -33,6 +36,7 @@ pub(crate) fn steps(fact: Fact) -> Vec<Step> {
             let last = Step::Rest(node, Box::new(report));
             std::iter::once(first).chain(pods).chain([last]).collect()
         }
+        Fact::Inventory { node, generation, pods } => vec![Step::Inventory(node, generation, pods)],
         Fact::Generation { .. } | Fact::Command { .. } => Vec::new(),
     }
 }
@@ -57,14 +61,13 @@ pub(crate) fn decide(world: &World, step: &Step, newest: Option<Generation>, now
         Step::Rest(node, report) => {
             let removed = report.removed.iter().filter_map(|uid| control::pod_removed(world, node, uid));
             let events = report.events.iter().filter_map(|event| control::node_event(world, node, event));
-            let mut changes: Vec<Change> = removed.chain(events).collect();
-            // A whole report of the newest document lists every pod that is left.
-            if report.whole && newest == Some(report.generation) {
-                let listed: BTreeSet<_> = report.pods.iter().map(|p| p.uid.clone()).collect();
-                changes.extend(control::pods_gone(world, node, &listed));
-            }
-            changes
+            removed.chain(events).collect()
         }
+        // A node that is behind may yet start a pod that it does not list.
+        Step::Inventory(node, generation, pods) if newest == Some(*generation) => {
+            control::pods_gone(world, node, pods)
+        }
+        Step::Inventory(..) => Vec::new(),
     }
 }
 

@@ -46,7 +46,7 @@ impl Objects {
             if !said.is_empty() && said != meta::field(&old, "resourceVersion") {
                 return Err(Status::modified(kind, &key.name));
             }
-            keep_identity(kind, key, &old, &mut new)?;
+            keep_identity(kind, key, part, &old, &mut new)?;
             let admitted = self.admit_update(kind, part, &old, new)?;
             let mut new = admitted.object;
             count_generation(kind, &old, &mut new);
@@ -92,7 +92,13 @@ fn is_finished(object: &Value) -> bool {
 }
 
 /// Name, uid and times of an object cannot be changed by a write.
-fn keep_identity(kind: &'static Kind, key: &ObjectKey, old: &Value, new: &mut Value) -> Result<(), Status> {
+fn keep_identity(
+    kind: &'static Kind,
+    key: &ObjectKey,
+    part: Part,
+    old: &Value,
+    new: &mut Value,
+) -> Result<(), Status> {
     meta::set_type(new, kind);
     for (field, expected) in [("name", &key.name), ("namespace", &key.namespace)] {
         let said = meta::field(new, field);
@@ -117,10 +123,13 @@ fn keep_identity(kind: &'static Kind, key: &ObjectKey, old: &Value, new: &mut Va
     let metadata = meta::metadata(new);
     metadata.remove("selfLink");
     metadata.remove("managedFields");
-    for field in ["deletionGracePeriodSeconds", "generation"] {
-        match meta::at(old, &["metadata", field]) {
-            Value::Null => metadata.remove(field),
-            kept => metadata.insert(field.to_owned(), kept.clone()),
+    // The hub's own controllers end the grace of a pod of which nothing is left on its node.
+    let own: &[&str] =
+        if part == Part::Whole { &["generation"] } else { &["deletionGracePeriodSeconds", "generation"] };
+    for field in own {
+        match meta::at(old, &["metadata", *field]) {
+            Value::Null => metadata.remove(*field),
+            kept => metadata.insert((*field).to_owned(), kept.clone()),
         };
     }
     Ok(())

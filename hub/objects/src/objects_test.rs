@@ -266,6 +266,25 @@ async fn finalizers_hold_an_object() {
 }
 
 #[tokio::test]
+async fn a_pod_that_left_its_node_goes_with_its_last_finalizer() {
+    let bench = Bench::new().await;
+    let mut object = pod("p");
+    object["metadata"]["finalizers"] = json!(["example.org/wait"]);
+    bench.create(Kind::POD, object).await.unwrap();
+    bind(&bench, "p").await;
+    assert!(matches!(bench.delete(Kind::POD, "p", &DeleteOptions::default()).await, Ok(Deleted::Begun(_))));
+    let mut left = bench.get(Kind::POD, "p").unwrap();
+    assert_eq!(left["metadata"]["deletionGracePeriodSeconds"], 30);
+    left["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+    bench.objects.apply(Change::Update { kind: Kind::POD, object: left }).await.unwrap();
+    assert_eq!(bench.get(Kind::POD, "p").unwrap()["metadata"]["deletionGracePeriodSeconds"], 0);
+    let longer = bench.edit(Kind::POD, "p", |p| p["metadata"]["deletionGracePeriodSeconds"] = json!(9)).await;
+    assert_eq!(longer.unwrap()["metadata"]["deletionGracePeriodSeconds"], 0, "a client cannot");
+    bench.edit(Kind::POD, "p", |p| p["metadata"]["finalizers"] = json!([])).await.unwrap();
+    assert!(bench.get(Kind::POD, "p").is_none());
+}
+
+#[tokio::test]
 async fn propagation_and_preconditions() {
     let bench = Bench::new().await;
     let created = bench.create(Kind::DEPLOYMENT, deployment("d")).await.unwrap();

@@ -1,8 +1,14 @@
 //! The operator's command line against a real API.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use anyhow::{Context as _, ensure};
 use clap::Parser;
-use gannet_hub_ctl::{Command, Connection, Session};
+use gannet_hub_api::objects::meta;
+use gannet_hub_core::{Change, Kind, ObjectKey};
+use gannet_hub_ctl::{Command, Connection, Session, wait_available};
 use gannet_tests_api::Bench;
 use serde_json::{Value, json};
 
@@ -207,9 +213,159 @@ fn what_is_there() -> anyhow::Result<()> {
         &["Name: shop\n", "Kind: Namespace\n", "phase: Active"],
     )?;
     fails(&bench, &["describe", "pod", "x"], "Error from server (NotFound): pods \"x\" not found")?;
-    contains(&ok(&bench, &["logs", "p", "--tail", "3"])?, &["p/a tail=Some(3) previous=false"])?;
     prints(&bench, &["delete", "pod", "p", "--force"], "pod \"p\" force deleted\n")?;
     fails(&bench, &["get", "pods", "p"], "not found")
+}
+
+/// Changes an object as a controller would.
+async fn change(
+    bench: &Bench,
+    kind: &'static Kind,
+    name: &str,
+    edit: impl FnOnce(&mut Value),
+) -> anyhow::Result<()> {
+    let mut object = bench.objects.get(kind, &ObjectKey::new("default", name))?;
+    edit(&mut object);
+    bench.objects.apply(Change::Update { kind, object }).await?;
+    Ok(())
+}
+
+#[test]
+fn a_pod_that_runs() -> anyhow::Result<()> {
+    let bench = Bench::start()?;
+    ok(&bench, &["apply", "-f", &bench.file("pod.yaml", POD)?])?;
+    let run = |pod: &mut Value| {
+        pod["spec"]["nodeName"] = json!("gateway-1");
+        pod["status"] = json!({"phase": "Running", "podIP": "10.42.0.7", "hostIP": "10.0.0.1", "containerStatuses": [{
+            "name": "a", "image": "a:1", "imageID": "a@sha256:0", "ready": true, "restartCount": 2,
+            "state": {"running": {"startedAt": "2026-01-05T12:00:00Z"}},
+            "lastState": {"terminated": {"exitCode": 137, "signal": 9, "reason": "OOMKilled"}},
+        }]});
+    };
+    bench.block_on(change(&bench, Kind::POD, "p", run))?;
+    let key = ObjectKey::new("default", "p");
+    let event = Change::Event {
+        kind: Kind::POD,
+        uid: meta::field(&bench.objects.get(Kind::POD, &key)?, "uid").to_owned(),
+        key,
+        warning: true,
+        reason: "BackOff".to_owned(),
+        message: "back-off restarting failed container a".to_owned(),
+        component: "agent",
+    };
+    bench.block_on(bench.objects.apply(event))?;
+    let described = squeezed(&ok(&bench, &["describe", "pod/p"])?);
+    contains(
+        &described,
+        &[
+            "Node: gateway-1/10.0.0.1\n",
+            "IP: 10.42.0.7\n",
+            "State: Running\nStarted: Mon, 05 Jan 2026 12:00:00 +0000\n\
+                Last State: Terminated\nReason: OOMKilled\nExit Code: 137\nSignal: 9\nReady: True\nRestart Count: 2\n",
+            "Events:\nType Reason Age From Message\n---- ------ ---- ---- -------\nWarning BackOff ",
+            "s agent back-off restarting failed container a",
+        ],
+    )?;
+    prints(&bench, &["logs", "p", "--tail", "3"], "p/a tail=Some(3) previous=false\n")?;
+    fails(&bench, &["logs", "p", "-c", "b"], "container b is not valid for pod p")
+}
+
+/// A writer that others look into while it is written.
+#[derive(Debug, Clone, Default)]
+struct Seen(Arc<Mutex<Vec<u8>>>);
+
+impl Seen {
+    fn text(&self) -> String {
+        self.0.lock().map(|seen| String::from_utf8_lossy(&seen).into_owned()).unwrap_or_default()
+    }
+
+    /// Returns once it holds this.
+    async fn until(&self, part: &str) {
+        while !squeezed(&self.text()).contains(part) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Write for Seen {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().map_err(|_| std::io::ErrorKind::Other)?.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_rollout_is_waited_for() -> anyhow::Result<()> {
+    let bench = Bench::start()?;
+    ok(&bench, &["apply", "-f", EXAMPLE])?;
+    let seen = Seen::default();
+    let connection = Connection { kubeconfig: Some(bench.kubeconfig()), namespace: None };
+    let set = |available: u32| {
+        move |object: &mut Value| {
+            object["status"] = json!({
+                "observedGeneration": object["metadata"]["generation"], "replicas": 3, "updatedReplicas": 3,
+                "availableReplicas": available,
+            });
+        }
+    };
+    let line = |n: u32| {
+        format!(
+            "Waiting for deployment \"web-app\" rollout to finish: {n} of 3 updated replicas are available..."
+        )
+    };
+    bench.block_on(async {
+        let session = Session::open(&connection).await?;
+        let mut into = seen.clone();
+        let mut say = |line: &str| drop(writeln!(into, "{line}"));
+        let story = async {
+            seen.until("spec update to be observed...").await;
+            change(&bench, Kind::DEPLOYMENT, "web-app", set(1)).await?;
+            seen.until(&line(1)).await;
+            change(&bench, Kind::DEPLOYMENT, "web-app", set(3)).await
+        };
+        tokio::try_join!(story, wait_available(&session, "web-app", Duration::from_secs(30), &mut say))?;
+        anyhow::Ok(())
+    })?;
+    contains(&seen.text(), &["available...\ndeployment \"web-app\" successfully rolled out\n"])?;
+    prints(
+        &bench,
+        &["rollout", "status", "deploy/web-app"],
+        "deployment \"web-app\" successfully rolled out\n",
+    )?;
+    let late = |object: &mut Value| {
+        object["status"]["conditions"] =
+            json!([{"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}]);
+    };
+    bench.block_on(change(&bench, Kind::DEPLOYMENT, "web-app", late))?;
+    let late = "deployment \"web-app\" exceeded its progress deadline";
+    fails(&bench, &["rollout", "status", "deploy/web-app"], late)
+}
+
+#[test]
+fn what_changes_is_printed_as_it_does() -> anyhow::Result<()> {
+    let bench = Bench::start()?;
+    ok(&bench, &["apply", "-f", EXAMPLE])?;
+    let seen = Seen::default();
+    let connection = Connection { kubeconfig: Some(bench.kubeconfig()), namespace: None };
+    let program = Program::try_parse_from(["gannet", "get", "deployments", "--watch"])?;
+    bench.block_on(async {
+        let mut out = seen.clone();
+        let watch = gannet_hub_ctl::run(&program.command, &connection, &mut out);
+        let story = async {
+            seen.until("NAME READY UP-TO-DATE AVAILABLE AGE\nweb-app 0/3 0 0 ").await;
+            change(&bench, Kind::DEPLOYMENT, "web-app", |object| object["spec"]["replicas"] = json!(7))
+                .await?;
+            seen.until("\nweb-app 0/7 0 0 ").await;
+            anyhow::Ok(())
+        };
+        tokio::select! {
+            end = watch => anyhow::bail!("the watch ended: {end:?}"),
+            end = tokio::time::timeout(Duration::from_secs(30), story) => end?,
+        }
+    })
 }
 
 #[test]

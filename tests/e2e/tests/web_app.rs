@@ -91,9 +91,9 @@ fn reads(fleet: &Fleet, kubectl: &Kubectl, url: &str) -> anyhow::Result<()> {
 
 /// What people do.
 fn changes(fleet: &Fleet, kubectl: &Kubectl, url: &str) -> anyhow::Result<()> {
-    kubectl.ok(&["scale", "deployment", "web-app", "--replicas=5"])?;
+    kubectl.ok(&["scale", "deployment", "web-app", "--replicas=4"])?;
     kubectl.ok(&["rollout", "status", "deployment", "web-app", "--timeout=90s"])?;
-    fleet.answered_by_all(url, &ready(fleet, kubectl, 5)?)?;
+    fleet.answered_by_all(url, &ready(fleet, kubectl, 4)?)?;
     kubectl.ok(&["scale", "deployment", "web-app", "--replicas=3"])?;
     let before = ready(fleet, kubectl, 3)?;
 

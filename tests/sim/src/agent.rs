@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gannet_agent_core::{
-    Action, ContainerId, DesiredPod, DesiredWorld, Exit, Fact, Observed, PodFact, observed_statuses, plan, wake_at,
+    Action, ContainerId, DesiredPod, DesiredWorld, Exit, Fact, Observed, PodFact, observed_statuses, plan,
+    wake_at,
 };
 use gannet_protocols_link::AgentSession;
 use gannet_protocols_model::{ImageReference, NodeEvent, PodStatus, PodUid, Timestamp};

@@ -43,7 +43,11 @@ impl Node {
         let Some(action) = work.actions.pop_front() else { return };
         let (wanted, more) = (work.wanted.clone(), !work.actions.is_empty());
         let (fact, go_on) = self.effect(&action, wanted.as_deref(), shared);
-        let told = Happening::Told { agent: number, fact: Fact::Pod(pod.clone(), fact), next: Some((pod.clone(), go_on && more)) };
+        let told = Happening::Told {
+            agent: number,
+            fact: Fact::Pod(pod.clone(), fact),
+            next: Some((pod.clone(), go_on && more)),
+        };
         shared.queue.push(shared.now + self.random.between(0, 40), Event::Node(self.index, told));
     }
 
@@ -69,7 +73,12 @@ impl Node {
     }
 
     /// Carries out one action. Returns what came of it, and whether the pod's other actions may follow.
-    fn effect(&mut self, action: &Action, wanted: Option<&DesiredPod>, shared: &mut Shared) -> (PodFact, bool) {
+    fn effect(
+        &mut self,
+        action: &Action,
+        wanted: Option<&DesiredPod>,
+        shared: &mut Shared,
+    ) -> (PodFact, bool) {
         shared.effects += 1;
         shared.say(format_args!("{} does {}", self.name, short(action)));
         let broken = shared.faults && self.random.chance(shared.params.failure);
@@ -77,7 +86,9 @@ impl Node {
         let now = shared.time();
         match action {
             Action::PullImage { .. } => (PodFact::Idle, true),
-            Action::PreparePod { .. } | Action::UpdateVolumes { .. } if broken => failed(PodStep::Sandbox, "broken"),
+            Action::PreparePod { .. } | Action::UpdateVolumes { .. } if broken => {
+                failed(PodStep::Sandbox, "broken")
+            }
             Action::PreparePod { pod } => match wanted {
                 Some(wanted) => {
                     let ip = Some(self.machine.prepare(pod));
@@ -106,7 +117,16 @@ impl Node {
                     self.end_later(pod, id, 1, life, shared);
                 }
                 let image_name = container.image.clone();
-                (PodFact::Started { id: id.clone(), image: image_name, digest: *image, stop_signal: 15, at: now }, true)
+                (
+                    PodFact::Started {
+                        id: id.clone(),
+                        image: image_name,
+                        digest: *image,
+                        stop_signal: 15,
+                        at: now,
+                    },
+                    true,
+                )
             }
             Action::StopContainer { pod, id, deadline, why, .. } => {
                 if !(shared.faults && self.random.chance(shared.params.deaf)) {

@@ -8,7 +8,7 @@ use gannet_protocols_link::Held;
 use gannet_protocols_model::{Desired, Digest, Manifest, PodUid, Session};
 
 /// Records of pods.
-pub type Records = BTreeMap<PodUid, PodRecord>;
+pub(crate) type Records = BTreeMap<PodUid, PodRecord>;
 
 /// A document that was accepted.
 #[derive(Debug, Clone)]

@@ -36,8 +36,8 @@ pub struct Machine {
     pub pods: BTreeMap<PodUid, Sandbox>,
     /// The image store, on disk.
     pub images: BTreeMap<ImageReference, Digest>,
-    /// The whole records, in memory.
-    pub records: Records,
+    /// The whole records, in memory; none since the power came.
+    pub records: Option<Records>,
     addresses: u32,
 }
 
@@ -46,7 +46,7 @@ impl Machine {
     pub fn power_cut(&mut self) {
         self.boot += 1;
         self.pods.clear();
-        self.records.clear();
+        self.records = None;
     }
 
     /// Makes a pod's sandbox, where it is not there.
@@ -108,7 +108,8 @@ impl Machine {
 
     /// What an agent that starts finds.
     pub fn adopted(&self) -> Vec<(PodUid, PodFact)> {
-        let container = |(id, run): (&ContainerId, &Run)| AdoptedContainer { id: id.clone(), state: run.state.clone() };
+        let container =
+            |(id, run): (&ContainerId, &Run)| AdoptedContainer { id: id.clone(), state: run.state.clone() };
         let fact = |sandbox: &Sandbox| PodFact::Adopted {
             ip: Some(sandbox.ip),
             containers: sandbox.runs.iter().map(container).collect(),

@@ -71,7 +71,8 @@ fn index(peer: Peer) -> usize {
 impl Network {
     /// A network of nobody yet.
     pub fn new(params: &Params) -> Self {
-        let leg = || Leg { client: None, process: 0, life: 0, accepted: 0, up: false, apart: None, last: [0; 2] };
+        let leg =
+            || Leg { client: None, process: 0, life: 0, accepted: 0, up: false, apart: None, last: [0; 2] };
         Self {
             broker: MemoryBroker::default(),
             legs: (0..=params.nodes).map(|_| leg()).collect(),
@@ -80,6 +81,11 @@ impl Network {
             healed: false,
             partitions: 0,
         }
+    }
+
+    /// From now on messages suffer.
+    pub fn harm(&mut self) {
+        self.healed = false;
     }
 
     /// From now on everything arrives, in order.
@@ -215,7 +221,13 @@ impl Network {
         }
     }
 
-    fn connect(&mut self, peer: Peer, process: u64, queue: &mut Queue, now: u64) -> Option<(Peer, LinkEvent)> {
+    fn connect(
+        &mut self,
+        peer: Peer,
+        process: u64,
+        queue: &mut Queue,
+        now: u64,
+    ) -> Option<(Peer, LinkEvent)> {
         let again = now + self.random.between(500, 10_000);
         let leg = &mut self.legs[index(peer)];
         if leg.process != process || leg.up {

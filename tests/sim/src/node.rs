@@ -90,9 +90,12 @@ impl Node {
         let session = self.ledger.next_session();
         let config = AgentConfig::new(self.name.clone(), session, shared.key.verifying_key());
         let session = AgentSession::new(config, self.ledger.held());
-        let records = if self.machine.records.is_empty() { &self.ledger.records } else { &self.machine.records };
+        let records = self.machine.records.as_ref().unwrap_or(&self.ledger.records);
         let world = self.ledger.world();
-        shared.say(format_args!("{} agent {} starts at generation {}", self.name, self.agents, world.generation));
+        shared.say(format_args!(
+            "{} agent {} starts at generation {}",
+            self.name, self.agents, world.generation
+        ));
         let (images, adopted) = (self.machine.images.clone(), self.machine.adopted());
         self.agent = Some(Agent::start(self.agents, session, records.clone(), images, world, adopted, now));
         self.after(shared);
@@ -193,7 +196,7 @@ impl Node {
             let due = self.unwritten.as_ref().map_or(now + GATHER_MILLIS, |(due, _)| *due);
             self.unwritten = Some((due, records.clone()));
         }
-        self.machine.records = records;
+        self.machine.records = Some(records);
     }
 
     /// Shows the session what is observed.
@@ -202,7 +205,9 @@ impl Node {
         let Some(agent) = &mut self.agent else { return };
         let events = std::mem::take(&mut agent.events);
         for event in &events {
-            shared.trace.say(shared.now, format_args!("{} event {}: {}", self.name, event.reason, event.message));
+            shared
+                .trace
+                .say(shared.now, format_args!("{} event {}: {}", self.name, event.reason, event.message));
         }
         let outputs = agent.session.observe(&agent.statuses, &info, events, now);
         self.carry_out(outputs, shared);
@@ -254,7 +259,9 @@ impl Node {
             AgentOutput::Refused { reason, generation } => {
                 shared.say(format_args!("{} refuses {generation:?}: {reason}", self.name));
             }
-            AgentOutput::OpenStream { .. } | AgentOutput::StreamCredit { .. } | AgentOutput::CloseStream { .. } => {}
+            AgentOutput::OpenStream { .. }
+            | AgentOutput::StreamCredit { .. }
+            | AgentOutput::CloseStream { .. } => {}
         }
         (Vec::new(), false)
     }

@@ -67,7 +67,11 @@ impl Params {
             duplicate: small(random.between(0, 200)),
             reorder: small(random.between(0, 200)),
             delay_millis: random.between(5, 400),
-            fault_every_millis: if storm { random.between(5_000, 90_000) } else { random.between(60_000, 600_000) },
+            fault_every_millis: if storm {
+                random.between(5_000, 90_000)
+            } else {
+                random.between(60_000, 600_000)
+            },
             change_every_millis: random.between(5_000, 60_000),
             crash,
             failure,

@@ -5,11 +5,11 @@ use rand::{Rng as _, SeedableRng as _};
 
 /// A stream of random choices.
 #[derive(Debug)]
-pub struct Random(StdRng);
+pub(crate) struct Random(StdRng);
 
 impl Random {
     /// The stream of this seed with this name.
-    pub fn new(seed: u64, stream: &str) -> Self {
+    pub(crate) fn new(seed: u64, stream: &str) -> Self {
         // FNV-1a: any mixing will do, as long as it never changes.
         let mixed = stream.bytes().fold(0xcbf2_9ce4_8422_2325_u64 ^ seed, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
@@ -18,17 +18,17 @@ impl Random {
     }
 
     /// True so many times in a thousand.
-    pub fn chance(&mut self, permille: u32) -> bool {
+    pub(crate) fn chance(&mut self, permille: u32) -> bool {
         self.0.random_range(0..1000) < permille
     }
 
     /// A number from `low` to `high`, both included.
-    pub fn between(&mut self, low: u64, high: u64) -> u64 {
+    pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         self.0.random_range(low..=high)
     }
 
     /// One of these; `None` where there are none.
-    pub fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+    pub(crate) fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
         let last = from.len().checked_sub(1)?;
         from.get(self.0.random_range(0..=last)).cloned()
     }

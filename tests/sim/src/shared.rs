@@ -59,7 +59,7 @@ impl Shared {
             net: Network::new(&params),
             trace: Trace::new(keep),
             faults: false,
-            authentic: Authentic::new(key.verifying_key()),
+            authentic: Authentic::default(),
             key,
             violation: None,
             effects: 0,

@@ -167,7 +167,13 @@ impl Store {
         if ended { self.drop(kind, &key) } else { self.put(kind, object) }
     }
 
-    fn delete(&mut self, kind: &Kind, key: &ObjectKey, precondition: &Precondition, now: Timestamp) -> Applied {
+    fn delete(
+        &mut self,
+        kind: &Kind,
+        key: &ObjectKey,
+        precondition: &Precondition,
+        now: Timestamp,
+    ) -> Applied {
         if !self.holds(kind, key, precondition) {
             return Applied::Stale;
         }

@@ -36,7 +36,8 @@ impl Trace {
     pub fn say(&mut self, millis: u64, what: fmt::Arguments<'_>) {
         let line = format!("{:>9}.{:03} {what}", millis / 1000, millis % 1000);
         for byte in line.bytes() {
-            self.hash = (self.hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+            self.hash =
+                (self.hash ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
         }
         self.count += 1;
         if self.keep == Keep::Print {

@@ -23,7 +23,7 @@ pub fn run(command: &mut Command) -> anyhow::Result<(ExitStatus, String)> {
     Ok((output.status, String::from_utf8_lossy(&text).into_owned()))
 }
 
-/// A program in the background. It is killed, with its process group, when this value goes away.
+/// A program in the background. It is told to end when this value goes away, and killed where it does not.
 #[derive(Debug)]
 pub struct Running {
     child: Child,
@@ -86,8 +86,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // First in order, so that a test that failed leaves no pods behind either.
+        if matches!(self.child.try_wait(), Ok(None)) && self.signal("TERM").is_ok() {
+            let _ = self.wait(Duration::from_secs(60));
+        }
         if matches!(self.child.try_wait(), Ok(None)) {
-            let _ = Command::new("kill").args(["-KILL", &format!("-{}", self.child.id())]).status();
+            let _ = self.child.kill();
             let _ = self.child.wait();
         }
     }

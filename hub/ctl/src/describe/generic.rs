@@ -80,7 +80,7 @@ mod tests {
             assert!(out.ends_with(expect), "{out}");
         };
         let object = json!({"metadata": {"name": "x"}, "spec": {"a": [{"b": 1}], "c": ["d", "e"], "f": {}}});
-        check(object, "X", "Spec:\n  a:\n    0:\n      b:  1\n  c:    d\n        e\n  f:    {}\n");
+        check(object, "X", "Spec:\n  a:\n    0:\n      b:  1\n  c:      d\n          e\n  f:      {}\n");
         let secret = json!({"metadata": {"name": "x"}, "data": {"password": "aHVudGVyMg=="}});
         check(secret, "Secret", "Data:\n  password:  7 bytes\n");
     }

@@ -150,7 +150,8 @@ impl Reports {
         if let Some(first) = reports.first_mut() {
             first.whole = whole;
             first.node = node;
-            first.removed = if whole { self.absent.iter().cloned().collect() } else { removed.into_iter().collect() };
+            first.removed =
+                if whole { self.absent.iter().cloned().collect() } else { removed.into_iter().collect() };
         }
         if let Some(last) = reports.last_mut() {
             last.events = self.events.drain(..).collect();

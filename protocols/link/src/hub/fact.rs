@@ -1,9 +1,9 @@
 //! What the hub's sessions find out, and what they count.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use gannet_protocols_model::{Generation, NodeName, Report, Session};
+use gannet_protocols_model::{Generation, NodeName, PodUid, Report, Session};
 use gannet_protocols_wire::{CommandId, CommandState, Topic};
 
 use crate::Message;
@@ -78,6 +78,17 @@ pub enum Fact {
         node: NodeName,
         /// The generation.
         generation: Generation,
+    },
+    /// All pods of which something is on the node while it works towards this generation. Told where either changed, and
+    /// only where every report since a whole one came: so a pod that is not listed is not there, even if the report that
+    /// would have said so never was (the node never heard of the pod) or was lost.
+    Inventory {
+        /// The node.
+        node: NodeName,
+        /// The generation.
+        generation: Generation,
+        /// Its pods.
+        pods: BTreeSet<PodUid>,
     },
     /// A command is this far.
     Command {

@@ -1,6 +1,6 @@
 //! One node as the hub's sessions know it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +38,10 @@ pub(super) struct Node {
     pub(super) presence: Presence,
     pub(super) session: Session,
     sequence: u64,
+    /// Whether a whole report of this session came, and every one since.
+    whole: bool,
+    /// The last inventory that was told.
+    told: Option<(Generation, BTreeSet<PodUid>)>,
     pub(super) heard: Timestamp,
     /// Whether the sessions hold an entry that looks after its silence.
     pub(super) watched: bool,
@@ -65,6 +69,8 @@ impl Node {
             presence: Presence::Unknown,
             session: Session(0),
             sequence: 0,
+            whole: false,
+            told: None,
             heard: now,
             watched: false,
             generation: None,
@@ -116,6 +122,7 @@ impl Node {
         }
         let rises = !same || matches!(self.presence, Presence::Unknown | Presence::Silent);
         self.enter(report.session);
+        self.whole = report.whole || (self.whole && report.sequence == self.sequence + 1);
         self.sequence = report.sequence;
         self.hash = None;
         if report.whole {
@@ -134,10 +141,25 @@ impl Node {
         Heard::Known
     }
 
-    /// Whether the beat's hash is that of the pods that the hub knows.
+    /// Whether no report is missing, and the beat's hash is that of the pods that the hub knows. Reports tell of more than
+    /// pods, so a missing one matters even if the hash fits.
     pub(super) fn agrees(&mut self, beat: &Beat) -> bool {
         let pods = &self.pods;
-        *self.hash.get_or_insert_with(|| state_hash(pods)) == beat.2
+        self.whole && *self.hash.get_or_insert_with(|| state_hash(pods)) == beat.2
+    }
+
+    /// The node's pods and generation, where all of them are known and that was not told before.
+    pub(super) fn take_inventory(&mut self) -> Option<(Generation, BTreeSet<PodUid>)> {
+        let generation = self.generation.filter(|_| self.whole)?;
+        let same = |(told, pods): &(Generation, BTreeSet<PodUid>)| {
+            *told == generation && pods.iter().eq(self.pods.keys())
+        };
+        if self.told.as_ref().is_some_and(same) {
+            return None;
+        }
+        let inventory = (generation, self.pods.keys().cloned().collect());
+        self.told = Some(inventory.clone());
+        Some(inventory)
     }
 
     pub(super) fn pods(&self) -> &BTreeMap<PodUid, PodStatus> {
@@ -148,6 +170,7 @@ impl Node {
         if session > self.session {
             self.session = session;
             self.sequence = 0;
+            self.whole = false;
         }
     }
 

@@ -232,24 +232,36 @@ impl HubSessions {
         }
         let generation = report.generation;
         out.push(HubOutput::Fact(Fact::Report { node: name.clone(), report: Box::new(report) }));
-        self.on_generation(name, generation, now, out);
+        self.on_generation(name, generation, true, now, out);
     }
 
     fn on_beat(&mut self, name: &NodeName, beat: &Beat, now: Timestamp, out: &mut Outputs) {
         self.alive(name, now, out);
         let Some(node) = self.node(name, now) else { return };
         // A node of which no birth is known, or that is thought dead, is asked too: its answer settles it.
-        if !node.agrees(beat) || node.presence != Presence::Up {
+        let agrees = node.agrees(beat) && node.presence == Presence::Up;
+        if !agrees {
             self.sync(name, now, out);
         }
-        self.on_generation(name, beat.1, now, out);
+        self.on_generation(name, beat.1, agrees, now, out);
     }
 
-    fn on_generation(&mut self, name: &NodeName, generation: Generation, now: Timestamp, out: &mut Outputs) {
+    /// `sure`: as far as this message tells, the hub knows the node's pods.
+    fn on_generation(
+        &mut self,
+        name: &NodeName,
+        generation: Generation,
+        sure: bool,
+        now: Timestamp,
+        out: &mut Outputs,
+    ) {
         let Some(node) = self.nodes.get_mut(name) else { return };
         if node.generation != Some(generation) {
             node.generation = Some(generation);
             out.push(HubOutput::Fact(Fact::Generation { node: name.clone(), generation }));
+        }
+        if let Some((generation, pods)) = sure.then(|| node.take_inventory()).flatten() {
+            out.push(HubOutput::Fact(Fact::Inventory { node: name.clone(), generation, pods }));
         }
         if let Some(envelope) = node.take_resend(now) {
             self.counters.resent += 1;

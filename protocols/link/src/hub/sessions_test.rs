@@ -28,6 +28,7 @@ impl Hub {
             HubOutput::Fact(Fact::NodeDown { session, why, .. }) => format!("{why:?}{session}"),
             HubOutput::Fact(Fact::Report { report, .. }) => format!("report{}", report.sequence),
             HubOutput::Fact(Fact::Generation { generation, .. }) => format!("gen{generation}"),
+            HubOutput::Fact(Fact::Inventory { pods, .. }) => format!("all{}", pods.len()),
             HubOutput::Fact(Fact::Command { id, state, .. }) => format!("{id} {:?}", state.phase),
         };
         outputs.into_iter().map(word).collect::<Vec<_>>().join(" ")
@@ -79,7 +80,11 @@ fn births_and_deaths() {
     assert_eq!(hub.state(false, 3), "Died3 sync");
     assert_eq!(hub.state(false, 3), "");
     assert_eq!(hub.state(true, 2), "", "a late birth of an older session");
-    assert_eq!(hub.report(3, 1, true, &[]), "report1 gen1", "what was under way does not raise the dead");
+    assert_eq!(
+        hub.report(3, 1, true, &[]),
+        "report1 gen1 all0",
+        "what was under way does not raise the dead"
+    );
     assert!(!hub.sessions.is_connected(&node()));
     assert_eq!(hub.state(true, 3), "up3", "a node that took over its own connection answers with its birth");
     assert_eq!(hub.state(true, 4), "up4", "a new start");
@@ -90,6 +95,7 @@ fn births_and_deaths() {
 fn silence() {
     let mut hub = Hub::new();
     hub.state(true, 1);
+    hub.report(1, 1, true, &[]);
     assert_eq!(hub.tick(SILENCE - 1), "");
     hub.beat(&[]);
     assert_eq!(hub.tick(SILENCE - 1), "");
@@ -108,20 +114,45 @@ fn silence() {
 fn reports_apply_once_and_in_order() {
     let mut hub = Hub::new();
     hub.state(true, 1);
-    assert_eq!(hub.report(1, 1, true, &[("a", "1"), ("b", "1")]), "report1 gen1");
+    assert_eq!(hub.report(1, 1, true, &[("a", "1"), ("b", "1")]), "report1 gen1 all2");
     assert_eq!(hub.report(1, 3, false, &[("a", "3")]), "report3");
     assert_eq!(hub.report(1, 2, false, &[("a", "2")]), "", "older");
     assert_eq!(hub.report(1, 3, false, &[("a", "3")]), "", "again");
     assert_eq!(hub.sessions.pods(&node()), Some(&pods(&[("a", "3"), ("b", "1")])));
-    assert_eq!(hub.beat(&[("a", "3"), ("b", "1")]), "");
-    assert_eq!(hub.beat(&[("a", "3")]), "sync");
+    assert_eq!(hub.beat(&[("a", "3"), ("b", "1")]), "sync", "a report is missing");
     assert_eq!(hub.beat(&[("a", "3")]), "", "not at every beat");
     hub.now += 10_000;
     assert_eq!(hub.beat(&[("a", "3")]), "sync");
-    assert_eq!(hub.report(1, 4, true, &[("a", "3")]), "report4");
+    assert_eq!(hub.report(1, 4, true, &[("a", "3")]), "report4 all1");
     assert_eq!(hub.beat(&[("a", "3")]), "");
-    assert_eq!(hub.report(2, 1, true, &[]), "up2 report1", "a birth that was lost");
+    assert_eq!(hub.report(2, 1, true, &[]), "up2 report1 all0", "a birth that was lost");
     assert_eq!(hub.report(1, 9, true, &[]), "");
+}
+
+#[test]
+fn all_pods_are_told_where_no_report_is_missing() {
+    let mut hub = Hub::new();
+    hub.state(true, 1);
+    assert_eq!(hub.report(1, 1, false, &[("a", "1")]), "report1 gen1", "no whole report yet");
+    assert_eq!(hub.beat(&[("a", "1")]), "sync", "though the hash fits");
+    assert_eq!(hub.report(1, 2, true, &[("a", "1")]), "report2 all1");
+    assert_eq!(hub.report(1, 3, false, &[("a", "2")]), "report3", "the same pods");
+    assert_eq!(hub.report(1, 4, false, &[("b", "1")]), "report4 all2");
+    hub.now += 10_000;
+    let other = |list| encode(&Beat(0, Generation(2), state_hash(&pods(list))));
+    assert_eq!(
+        hub.hear(Topic::Beat(node()), other(&[("b", "1")])),
+        "sync gen2",
+        "unsure while the hash differs"
+    );
+    assert_eq!(
+        hub.hear(Topic::Beat(node()), other(&[("a", "2"), ("b", "1")])),
+        "all2",
+        "for the new generation"
+    );
+    assert_eq!(hub.beat(&[("a", "2"), ("b", "1")]), "gen1 all2");
+    assert_eq!(hub.report(1, 6, false, &[("c", "1")]), "report6", "the fifth is missing");
+    assert_eq!(hub.report(1, 7, true, &[("c", "1")]), "report7 all1");
 }
 
 #[test]
@@ -129,7 +160,7 @@ fn a_beat_of_a_stranger_asks_who_it_is() {
     let mut hub = Hub::new();
     assert_eq!(hub.beat(&[]), "sync gen1");
     assert!(!hub.sessions.is_connected(&node()));
-    assert_eq!(hub.report(5, 1, true, &[]), "up5 report1");
+    assert_eq!(hub.report(5, 1, true, &[]), "up5 report1 all0");
 }
 
 #[test]
@@ -144,7 +175,7 @@ fn a_document_is_sent_until_the_node_follows_it() {
     assert_eq!(set(&mut hub, 2, "two"), "");
     assert_eq!(set(&mut hub, 1, "one"), "", "older");
     hub.state(true, 1);
-    assert_eq!(hub.beat(&[]), "gen1");
+    assert_eq!(hub.report(1, 1, true, &[]), "report1 gen1 all0");
     hub.now += 60_000;
     assert_eq!(hub.beat(&[]), "desired", "lost, so sent again");
     hub.now += 30_000;

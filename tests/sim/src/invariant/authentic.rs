@@ -2,32 +2,29 @@
 
 use std::collections::BTreeMap;
 
-use gannet_protocols_model::{Desired, Digest, Generation, Manifest, NodeName, VerifyingKey};
+use gannet_protocols_model::{Desired, Digest, Generation, Manifest, NodeName};
 
 use crate::ledger::{Accepted, Ledger};
 
 /// Knows every document that the hub ever signed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Authentic {
-    key: VerifyingKey,
-    issued: BTreeMap<(NodeName, Generation), Digest>,
+    /// What each generation says, and the digest of its signed bytes.
+    issued: BTreeMap<(NodeName, Generation), (Desired, Digest)>,
     envelopes: Vec<(NodeName, Vec<u8>)>,
 }
 
 impl Authentic {
-    /// No document yet.
-    pub fn new(key: VerifyingKey) -> Self {
-        Self { key, issued: BTreeMap::new(), envelopes: Vec::new() }
-    }
-
     /// The hub signed this. One generation must never mean two things.
-    pub fn issue(&mut self, node: &NodeName, generation: Generation, envelope: &[u8]) -> Result<(), String> {
-        let digest = Digest::of(envelope);
-        match self.issued.insert((node.clone(), generation), digest) {
-            Some(other) if other != digest => Err(format!("{node} has two documents of generation {generation}")),
+    pub fn issue(&mut self, desired: Desired, envelope: &[u8]) -> Result<(), String> {
+        let (node, generation, digest) = (desired.node.clone(), desired.generation, Digest::of(envelope));
+        match self.issued.insert((node.clone(), generation), (desired, digest)) {
+            Some((_, other)) if other != digest => {
+                Err(format!("{node} has two documents of generation {generation}"))
+            }
             Some(_) => Ok(()),
             None => {
-                self.envelopes.push((node.clone(), envelope.to_vec()));
+                self.envelopes.push((node, envelope.to_vec()));
                 Ok(())
             }
         }
@@ -45,16 +42,23 @@ impl Authentic {
         if generation <= before {
             return Err(format!("{node} accepts generation {generation}, and has {before}"));
         }
-        if self.issued.get(&(node.clone(), generation)) != Some(&Digest::of(&accepted.envelope)) {
-            return Err(format!("{node} accepts a document of generation {generation} that the hub never signed for it"));
+        let signed = self.issued.get(&(node.clone(), generation));
+        if signed.is_none_or(|(_, digest)| !digest.matches(&accepted.envelope)) {
+            return Err(format!(
+                "{node} accepts a document of generation {generation} that the hub never signed for it"
+            ));
         }
-        match Desired::open_any_generation(&accepted.envelope, &self.key, node) {
-            Ok(opened) if opened == accepted.desired => {}
-            other => return Err(format!("{node} accepts something else than what was signed: {other:?}")),
+        if signed.is_none_or(|(desired, _)| *desired != accepted.desired) {
+            return Err(format!(
+                "{node} accepts something else than what was signed: {:?}",
+                accepted.desired
+            ));
         }
         for pod in &accepted.desired.pods {
             let manifest = ledger.blob(&pod.manifest).and_then(|bytes| Manifest::parse(bytes).ok());
-            let Some(manifest) = manifest else { return Err(format!("{node} lacks the manifest of {}", pod.uid)) };
+            let Some(manifest) = manifest else {
+                return Err(format!("{node} lacks the manifest of {}", pod.uid));
+            };
             if let Some(missing) = manifest.blobs().iter().find(|blob| ledger.blob(blob).is_none()) {
                 return Err(format!("{node} lacks blob {missing} of {}", pod.uid));
             }
@@ -65,7 +69,11 @@ impl Authentic {
 
 /// An agent plans by this document while its ledger holds that one.
 pub fn acts_on(acting: Generation, ledger: Generation) -> Result<(), String> {
-    if acting == ledger { Ok(()) } else { Err(format!("acts on generation {acting}, the ledger has {ledger}")) }
+    if acting == ledger {
+        Ok(())
+    } else {
+        Err(format!("acts on generation {acting}, the ledger has {ledger}"))
+    }
 }
 
 #[cfg(test)]
@@ -86,11 +94,11 @@ mod tests {
     }
 
     fn check(accepted: &Accepted, expect: &str) {
-        let mut authentic = Authentic::new(SigningKey::from_seed(&[1; 32]).verifying_key());
+        let mut authentic = Authentic::default();
         let node: NodeName = "n1".parse().unwrap();
         for generation in [1, 2, 3] {
-            let issued = document(1, "n1", generation);
-            authentic.issue(&node, Generation(generation), &issued.envelope).unwrap();
+            let Accepted { desired, envelope } = document(1, "n1", generation);
+            authentic.issue(desired, &envelope).unwrap();
         }
         let mut ledger = Ledger::default();
         ledger.accept(document(1, "n1", 2));
@@ -107,15 +115,18 @@ mod tests {
         check(&document(1, "n1", 4), "never signed");
         check(&document(1, "n2", 3), "never signed");
         check(&Accepted { desired: document(1, "n1", 4).desired, ..document(1, "n1", 3) }, "never signed");
+        let mut other = document(1, "n1", 3);
+        other.desired.network = Some(Digest::of(b"n"));
+        check(&other, "something else");
     }
 
     #[test]
     fn a_generation_means_one_thing() {
-        let mut authentic = Authentic::new(SigningKey::from_seed(&[1; 32]).verifying_key());
-        let node: NodeName = "n1".parse().unwrap();
-        assert_eq!(authentic.issue(&node, Generation(1), b"a"), Ok(()));
-        assert_eq!(authentic.issue(&node, Generation(1), b"a"), Ok(()));
-        assert!(authentic.issue(&node, Generation(1), b"b").is_err());
+        let mut authentic = Authentic::default();
+        let Accepted { desired, .. } = document(1, "n1", 1);
+        assert_eq!(authentic.issue(desired.clone(), b"a"), Ok(()));
+        assert_eq!(authentic.issue(desired.clone(), b"a"), Ok(()));
+        assert!(authentic.issue(desired, b"b").is_err());
         assert!(acts_on(Generation(1), Generation(2)).is_err());
     }
 }

@@ -48,7 +48,11 @@ mod tests {
 
     #[test]
     fn runs() {
-        check_two(&[("a", "c.0.01234567", true), ("b", "c.0.01234567", true)], &[("d", "c.0.01234567", true)], "ok");
+        check_two(
+            &[("a", "c.0.01234567", true), ("b", "c.0.01234567", true)],
+            &[("d", "c.0.01234567", true)],
+            "ok",
+        );
         check_two(&[("a", "c.0.01234567", false), ("a", "c.1.01234567", true)], &[], "ok");
         check_two(&[("a", "c.0.01234567", true), ("a", "c.1.01234567", true)], &[], "at once");
         check_two(&[("a", "c.0.01234567", true)], &[("a", "c.0.01234567", true)], "on n1 and on n2");

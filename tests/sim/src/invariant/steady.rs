@@ -23,7 +23,9 @@ pub fn may_do(
                 live.is_some_and(|l| l.stopping.is_some()) || may_end(pod, id, desired)
             }
             Action::RemoveContainer { pod, id } => !machine.is_running(pod, id),
-            Action::RemovePod { pod } => may_go(pod, desired) && !machine.running().any(|(uid, ..)| uid == pod),
+            Action::RemovePod { pod } => {
+                may_go(pod, desired) && !machine.running().any(|(uid, ..)| uid == pod)
+            }
             _ => true,
         };
         if !fine {
