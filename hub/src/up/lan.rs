@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use gannet_protocols_model::Digest;
 
-/// The hub's address on the bridge, and the nodes' behind it. TEST-NET-2 (RFC 5737): nobody routes it.
-const PREFIX: [u8; 3] = [198, 51, 100];
+/// The hub's address on the bridge, and the nodes' behind it. TEST-NET-3 (RFC 5737): nobody routes it.
+const PREFIX: [u8; 3] = [203, 0, 113];
 
 /// The network; it goes with this value.
 #[derive(Debug)]

@@ -50,7 +50,7 @@ enum Example {
 pub(crate) async fn up(mut args: UpArgs) -> anyhow::Result<()> {
     if !is_root() {
         bail!(
-            "gannet up needs root: its agent makes namespaces, mounts, cgroups, a bridge and nftables rules for containers. \
+            "gannet up needs root: its agent makes network namespaces, mounts, cgroups, a bridge and nftables rules for containers. \
              Try: sudo gannet up"
         );
     }

@@ -153,7 +153,7 @@ fn commands(fleet: &Fleet) -> anyhow::Result<()> {
     contains(&fleet.gannet(&["scale", "deployment/web-app", "--replicas=4"])?, &["scaled"])?;
     contains(&fleet.gannet(&["rollout", "status", "deployment/web-app"])?, &["successfully rolled out"])?;
     contains(&fleet.gannet(&["rollout", "history", "deployment/web-app"])?, &["REVISION"])?;
-    contains(&fleet.gannet(&["logs", "deployment/web-app", "--tail", "5"])?, &["GET"])?;
+    contains(&fleet.gannet(&["logs", "deployment/web-app", "--tail", "5"])?, &["listening on"])?;
     contains(&fleet.gannet(&["scale", "deployment/web-app", "--replicas=3"])?, &["scaled"])?;
     contains(&fleet.gannet(&["version"])?, &["gannet ", "hub v"])?;
     contains(&fleet.gannet(&["completion", "bash"])?, &["_gannet"])
