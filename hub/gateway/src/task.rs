@@ -158,7 +158,8 @@ impl Task {
                 connected().remove(node);
                 self.streams.lose(Some(node));
             }
-            Fact::Report { .. } | Fact::Generation { .. } | Fact::Inventory { .. } | Fact::Command { .. } => {}
+            Fact::Report { .. } | Fact::Generation { .. } | Fact::Inventory { .. } | Fact::Command { .. } => {
+            }
         }
     }
 }
