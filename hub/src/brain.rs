@@ -4,7 +4,7 @@
 //! level-triggered: whatever woke it, it reads the world and decides anew; a change that met a conflict is decided again
 //! in the next round. Only the Raft leader acts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ struct Mind {
     cluster: ClusterNetwork,
     /// The newest generation of each node, and what it names.
     desired: BTreeMap<NodeName, (Generation, Digest)>,
+    /// What nodes said that they have, to be judged once their documents are current.
+    inventories: BTreeMap<NodeName, Step>,
     /// When time alone makes something due.
     due: Option<Timestamp>,
 }
@@ -68,6 +70,7 @@ impl Brain {
             follower: Follower::open(&self.store),
             cluster: ClusterNetwork::default(),
             desired: BTreeMap::new(),
+            inventories: BTreeMap::new(),
             due: None,
         };
         let mut facts = Vec::new();
@@ -107,9 +110,11 @@ impl Brain {
     /// Takes in what nodes said, lets the controllers decide until they are content, compiles what was touched.
     async fn round(&mut self, mind: &mut Mind, steps: Vec<Step>) {
         mind.due = None;
-        let (inventories, steps): (Vec<Step>, Vec<Step>) =
-            steps.into_iter().partition(|step| matches!(step, Step::Inventory(..)));
         for step in steps {
+            if let Step::Inventory(node, ..) = &step {
+                mind.inventories.insert(node.clone(), step);
+                continue;
+            }
             let changes = ingest::decide(&mind.follower.world, &step, None, self.objects.now());
             self.apply(mind, changes).await;
         }
@@ -121,17 +126,22 @@ impl Brain {
                 break;
             }
         }
+        let mut deferred = BTreeSet::new();
         for node in mind.follower.take_touched() {
             if let Err(error) = self.compile(mind, &node).await {
                 warn!(node.name = %node, error, "the node's documents could not be recorded; tried again");
+                deferred.insert(node.clone());
                 mind.follower.touch_again(node);
                 mind.due = Some(self.objects.now().plus(RETRY));
             }
         }
         // Only now is it known which documents are the newest. For a newer one the node will tell its pods again.
-        for step in inventories {
-            let Step::Inventory(node, ..) = &step else { continue };
-            let newest = mind.desired.get(node).map(|(generation, _)| *generation);
+        for (node, step) in std::mem::take(&mut mind.inventories) {
+            if deferred.contains(&node) {
+                mind.inventories.insert(node, step);
+                continue;
+            }
+            let newest = mind.desired.get(&node).map(|(generation, _)| *generation);
             let changes = ingest::decide(&mind.follower.world, &step, newest, self.objects.now());
             self.apply(mind, changes).await;
         }

@@ -59,6 +59,11 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         GannetCommand::Up(args) => up::up(*args).await,
         GannetCommand::Hub(args) => serve(&args).await,
         GannetCommand::Identity(args) => {
+            anyhow::ensure!(
+                args.data_dir.join("pki/ca.crt").is_file(),
+                "{} is not a hub's data folder: it has no pki/ca.crt; name the folder of gannet hub with --data-dir",
+                args.data_dir.display()
+            );
             let authority = gannet_hub_pki::Authority::open_or_create(&args.data_dir, hub::now())?;
             let node = args.node.parse()?;
             node_identity::write_identity(&authority, &node, &args.mqtt_url, &args.registry, &args.output)?;

@@ -15,8 +15,11 @@ pub(crate) fn test() -> anyhow::Result<()> {
     run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
     // The end-to-end tests start the programs themselves, so these are built first.
     run(cargo().args(["build", "--workspace", "--bins"]))?;
+    // Properties are tried with the same cases each time here, and with new ones by a plain `cargo test`.
+    let seed = std::env::var("PROPTEST_RNG_SEED").unwrap_or_else(|_| "20261123".to_owned());
     run(cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
+        .env("PROPTEST_RNG_SEED", seed)
         .env("GANNET_TEST_KUBECTL_OLD", old)
         .env("GANNET_TEST_KUBECTL", new))
 }

@@ -24,6 +24,7 @@ const RESTART: Duration = Duration::from_secs(1);
 /// Running agents.
 pub(super) struct Agents {
     names: Vec<String>,
+    run_dir: PathBuf,
     tasks: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -42,10 +43,10 @@ pub(super) fn log_path(data: &Path, node: &str) -> PathBuf {
     data.join("nodes").join(node).join("agent.log")
 }
 
-/// Sockets need short paths, and this may be cleared by a reboot.
-fn run_dir(data: &Path, node: &str) -> PathBuf {
+/// Where sockets and network namespaces lie: sockets need short paths, and this may be cleared by a reboot.
+fn run_dir(data: &Path) -> PathBuf {
     let hash = Digest::of(data.as_os_str().as_encoded_bytes()).short();
-    PathBuf::from("/run/gannet").join(hash).join(node)
+    PathBuf::from("/run/gannet").join(hash)
 }
 
 impl Agents {
@@ -58,7 +59,12 @@ impl Agents {
         json: bool,
     ) -> anyhow::Result<Self> {
         let host = crate::machine::hostname().unwrap_or_else(|| "node-1".to_owned());
-        let mut agents = Self { names: Vec::new(), tasks: JoinSet::new(), stop: CancellationToken::new() };
+        let mut agents = Self {
+            names: Vec::new(),
+            run_dir: run_dir(data),
+            tasks: JoinSet::new(),
+            stop: CancellationToken::new(),
+        };
         for number in 1..=count {
             let name = if lan.is_some() { format!("node-{number}") } else { host.clone() };
             let agent = Agent::new(hub, data, lan.map(|l| (l, number)), name, json)?;
@@ -78,6 +84,8 @@ impl Agents {
     pub(super) async fn stop(mut self) {
         self.stop.cancel();
         while self.tasks.join_next().await.is_some() {}
+        // Each agent has removed its own part; what it could not remove keeps the folder.
+        let _ = std::fs::remove_dir(&self.run_dir);
     }
 }
 
@@ -108,7 +116,7 @@ impl Agent {
         let folders = [
             ("--identity", identity),
             ("--data-dir", folder.join("data")),
-            ("--run-dir", run_dir(data, &name)),
+            ("--run-dir", run_dir(data).join(&name)),
         ];
         for (flag, path) in folders {
             let path =

@@ -5,6 +5,7 @@ mod example;
 mod lan;
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -168,16 +169,20 @@ fn next_steps(hub: &Hub, example: Option<Example>) {
     say("Ctrl-C stops everything.");
 }
 
-/// SIGINT and SIGTERM.
-struct Stop(Signal, Signal);
+/// SIGINT, SIGTERM, and SIGHUP of a terminal that was closed.
+struct Stop(Signal, Signal, Signal);
 
 impl Stop {
     fn new() -> anyhow::Result<Self> {
-        Ok(Self(signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?))
+        Ok(Self(
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+        ))
     }
 
     async fn asked(&mut self) {
-        tokio::select! { _ = self.0.recv() => (), _ = self.1.recv() => () }
+        tokio::select! { _ = self.0.recv() => (), _ = self.1.recv() => (), _ = self.2.recv() => () }
     }
 }
 
@@ -210,8 +215,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|m| std::os::unix::fs::MetadataExt::uid(&m) == 0)
 }
 
-/// For the person at the terminal.
-#[expect(clippy::print_stdout, reason = "a person reads along")]
+/// For the person at the terminal, who may have gone: that is no reason not to stop in order.
 fn say(text: &str) {
-    println!("{text}");
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

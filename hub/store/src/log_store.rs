@@ -48,6 +48,8 @@ struct Tail {
     last: Option<LogId>,
     purged: Option<LogId>,
     vote: Option<Vote>,
+    /// Known to be committed when the database was opened, though its state may be older.
+    committed: Option<LogId>,
 }
 
 impl LogStore {
@@ -74,6 +76,13 @@ impl LogStore {
                 tail: Mutex::new(tail),
             }),
         }
+    }
+
+    /// Says what a snapshot beside the database proves to be committed. After a crash the state, which is flushed lazily,
+    /// may be behind it, while the log still has the entries: openraft then applies them again.
+    pub(crate) fn proven(self, committed: Option<LogId>) -> Self {
+        self.shared.tail().committed = committed;
+        self
     }
 
     /// Counts the bytes appended since the start.
@@ -201,6 +210,10 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     async fn get_log_state(&mut self) -> Result<LogState<TypeConfig>, StorageError> {
         let tail = self.shared.tail();
         Ok(LogState { last_purged_log_id: tail.purged, last_log_id: tail.last })
+    }
+
+    async fn read_committed(&mut self) -> Result<Option<LogId>, StorageError> {
+        Ok(self.shared.tail().committed)
     }
 
     async fn get_log_reader(&mut self) -> Self {

@@ -104,7 +104,8 @@ impl Store {
         let folder_error = |source| OpenError::Folder { path: config.dir.clone(), source };
         let committer = Committer::start(database.db.clone()).map_err(folder_error)?;
         let witness = Arc::new(witness);
-        let log = LogStore::new(&database, committer.clone(), witness.clone());
+        let proven = snapshots.current().and_then(|(header, _)| header.meta.last_log_id);
+        let log = LogStore::new(&database, committer.clone(), witness.clone()).proven(proven);
         let appended = log.appended();
         let no_snapshot = snapshots.current().is_none();
         let snapshots = Arc::new(snapshots);

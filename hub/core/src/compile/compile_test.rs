@@ -244,3 +244,35 @@ fn a_change_touches_its_nodes_alone() {
         ""
     );
 }
+
+/// The whole of what a node gets for a small fleet, as text. After a wanted change: `GANNET_GOLDEN=write cargo test`.
+#[test]
+fn golden() {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}, "data": {"k": "dg=="}});
+    let full = json!({
+        "terminationGracePeriodSeconds": 10, "restartPolicy": "OnFailure", "hostname": "h",
+        "volumes": [{"name": "s", "secret": {"secretName": "s", "defaultMode": 256}}, {"name": "e", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}],
+        "containers": [{
+            "name": "c", "image": "127.0.0.1:5000/web:v1", "command": ["/web"], "args": ["$(A)"], "workingDir": "/",
+            "env": [{"name": "A", "value": "1"}, {"name": "K", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "resources": {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "1Gi"}},
+            "volumeMounts": [{"name": "s", "mountPath": "/s", "readOnly": true}],
+            "securityContext": {"runAsUser": 1000, "capabilities": {"drop": ["ALL"]}, "readOnlyRootFilesystem": true},
+            "readinessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 5},
+            "livenessProbe": {"exec": {"command": ["/web", "check"]}}}]});
+    let world = world(&[
+        node("n1", 1, "shop"),
+        node("n2", 2, "shop"),
+        secret,
+        pod("a", "n1", full),
+        pod("b", "n2", json!({})),
+        service(json!({"type": "LoadBalancer"})),
+    ]);
+    let text = render(&compile(&world, &ClusterNetwork::default(), &"n1".parse().unwrap()));
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/src/compile/golden.txt");
+    if std::env::var_os("GANNET_GOLDEN").is_some() {
+        std::fs::write(path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(path).unwrap());
+}

@@ -383,6 +383,9 @@ proptest! {
         world.deployment(json!({"spec": {
             "replicas": replicas, "strategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}}}}));
         for step in steps {
+            // Shrinking in mid-rollout is shared out over the ReplicaSets by size alone, as in Kubernetes, and so may
+            // take pods that are available.
+            let resized = matches!(step, Step::Resize(_));
             match step {
                 Step::Image(tag) => world.patch(Kind::DEPLOYMENT, "web-app", image(tag)),
                 Step::Resize(size) => world.patch(Kind::DEPLOYMENT, "web-app", json!({"spec": {"replicas": size}})),
@@ -405,7 +408,7 @@ proptest! {
             let total = meta::count(pods.iter().filter(|p| meta::is_active(p)).count());
             prop_assert!(total <= strategy.max_replicas(), "{} pods of {:?}", total, strategy);
             let after = available(&world);
-            prop_assert!(after >= before.min(strategy.min_available()), "{} of {} available, {:?}", after, before, strategy);
+            prop_assert!(resized || after >= before.min(strategy.min_available()), "{} of {} available, {:?}", after, before, strategy);
             world.wait(1);
         }
         world.finish();

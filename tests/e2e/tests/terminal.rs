@@ -1,0 +1,30 @@
+//! The person at the terminal has gone: `gannet up` still ends in order. (It once died of its own farewell and left mounts.)
+
+use gannet_tests_e2e::{Fleet, PATIENCE};
+use gannet_tests_support::{Running, binary, run, wait_until};
+
+#[test]
+fn a_closed_terminal_leaves_nothing() -> anyhow::Result<()> {
+    let fleet = Fleet::new("gannet-terminal")?;
+    let data = fleet.data();
+    // The reader ends after the first line; whatever is printed after that meets a closed pipe.
+    let line = format!(
+        "{} up --example web-app --data-dir {} | head -n 1",
+        binary("gannet")?.display(),
+        data.display()
+    );
+    let mut shell = fleet.sandbox().command("sh");
+    let mut shell = Running::start(shell.args(["-c", &line]))?;
+    wait_until("three pods", PATIENCE, || {
+        shell.still_runs()?;
+        let text = fleet.gannet(&["get", "pods", "--no-headers"]).map_err(|e| format!("{e:#}"))?;
+        if text.matches("Running").count() == 3 { Ok(()) } else { Err(text) }
+    })?;
+    let pattern = format!("gannet up .*{}", data.display());
+    let (_, pids) = run(std::process::Command::new("pgrep").args(["-f", "-x", &format!(".*/{pattern}")]))?;
+    let pid = pids.lines().next().ok_or_else(|| anyhow::anyhow!("gannet up does not run: {pids}"))?;
+    run(std::process::Command::new("kill").args(["-HUP", pid]))?;
+    shell.wait(PATIENCE)?;
+    anyhow::ensure!(fleet.leftovers()? == Vec::<String>::new(), "left: {:#?}", fleet.leftovers()?);
+    Ok(())
+}
