@@ -93,11 +93,23 @@ pub(crate) async fn up(handle: &Handle, link: u32) -> Result<(), NetError> {
 }
 
 /// Makes a veth pair in the calling thread's namespace: `eth0` stays, the other end goes to `host`.
-pub(crate) async fn ensure_veth(handle: &Handle, host_end: &str, host: &OwnedFd) -> Result<u32, NetError> {
+///
+/// The hardware address follows from the pod's address: a pod that gets the address of one that is gone is then found
+/// where the node and the other pods last saw it, instead of after their ARP caches have forgotten the old one.
+pub(crate) async fn ensure_veth(
+    handle: &Handle,
+    host_end: &str,
+    host: &OwnedFd,
+    address: Ipv4Addr,
+) -> Result<u32, NetError> {
     if let Some(there) = index(handle, "eth0").await? {
         return Ok(there);
     }
-    let add = handle.link().add(LinkVeth::new("eth0", host_end).build()).execute().await;
+    let add = handle
+        .link()
+        .add(LinkVeth::new("eth0", host_end).address(hardware_address(address)).build())
+        .execute()
+        .await;
     add.map_err(NetError::netlink(format!("create veth {host_end}")))?;
     if let Some(other) = index(handle, host_end).await? {
         let moved = LinkUnspec::new_with_index(other).setns_by_fd(host.as_raw_fd()).build();
@@ -108,6 +120,11 @@ pub(crate) async fn ensure_veth(handle: &Handle, host_end: &str, host: &OwnedFd)
         Some(index) => Ok(index),
         None => Err(NetError::file("find interface", "eth0")(std::io::ErrorKind::NotFound.into())),
     }
+}
+
+/// `0a:58` (locally administered) and the four bytes of the address.
+fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
+    [&[0x0a, 0x58][..], &address.octets()].concat()
 }
 
 /// Attaches an interface to the bridge and brings it up.

@@ -169,7 +169,7 @@ impl PodNetwork {
             if let Some(lo) = link::index(&netlink.handle, "lo").await? {
                 link::up(&netlink.handle, lo).await?;
             }
-            let eth0 = link::ensure_veth(&netlink.handle, &name, &node).await?;
+            let eth0 = link::ensure_veth(&netlink.handle, &name, &node, ip).await?;
             link::ensure_address(&netlink.handle, eth0, ip, range.prefix_len()).await?;
             link::up(&netlink.handle, eth0).await
         };

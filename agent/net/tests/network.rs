@@ -145,6 +145,13 @@ fn pods_services_names_and_nothing_left() {
         network.detach(&b).await.unwrap();
         assert!(!pod_b.netns.exists());
 
+        // A pod that gets the address of one that has just gone is reached at once, whatever ARP caches say.
+        let c: PodUid = "pod-c".parse().unwrap();
+        let pod_c = network.attach(&c).await.unwrap();
+        assert_eq!(pod_c.ip, pod_b.ip);
+        serve(&pod_c, "c");
+        assert_eq!(ask((pod_c.ip, 8080)).unwrap(), "c");
+
         network.shutdown().await.unwrap();
         assert_eq!(output("nft", &["list", "tables"]), "");
         let links = output("ip", &["-o", "link"]);
