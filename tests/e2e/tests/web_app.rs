@@ -125,9 +125,11 @@ fn changes(fleet: &Fleet, kubectl: &Kubectl, url: &str) -> anyhow::Result<()> {
     let patch = r#"{"spec":{"template":{"spec":{"containers":[{"name":"web-app","resources":{"requests":{"cpu":"500"}}}]}}}}"#;
     kubectl.ok(&["patch", "deployment", "web-app", "-p", patch])?;
     wait_until("FailedScheduling", PATIENCE, || {
-        let text = kubectl.ok(&["get", "events"]).map_err(|e| e.to_string())?;
-        let said = text.contains("0/1 nodes are available: 1 Insufficient cpu");
-        if said { Ok(()) } else { Err(text) }
+        // Not the events alone: a pod of an earlier rollout may have waited a moment, too.
+        let pods = kubectl.ok(&["get", "pods"]).map_err(|e| e.to_string())?;
+        let events = kubectl.ok(&["get", "events"]).map_err(|e| e.to_string())?;
+        let said = events.contains("0/1 nodes are available: 1 Insufficient cpu");
+        if said && pods.contains("Pending") { Ok(()) } else { Err(format!("{pods}\n{events}")) }
     })?;
     kubectl.ok(&["rollout", "undo", "deployment", "web-app"])?;
     kubectl.ok(&["rollout", "status", "deployment", "web-app", "--timeout=90s"])?;
