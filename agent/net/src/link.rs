@@ -72,6 +72,11 @@ pub(crate) async fn ensure_bridge(
     let Some(bridge) = index(handle, name).await? else {
         return Err(NetError::file("find bridge", name)(std::io::ErrorKind::NotFound.into()));
     };
+    // Unless it is set, a bridge takes the lowest address among its ports, and changes it as pods come and go: the others
+    // would lose their gateway until their ARP caches have forgotten it.
+    let fixed = LinkUnspec::new_with_index(bridge).address(hardware_address(address)).build();
+    let set = handle.link().set(fixed).execute().await;
+    set.map_err(NetError::netlink(format!("set the hardware address of {name}")))?;
     ensure_address(handle, bridge, address, prefix).await?;
     up(handle, bridge).await?;
     Ok(bridge)

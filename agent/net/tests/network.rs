@@ -105,6 +105,8 @@ fn pods_services_names_and_nothing_left() {
         let pod_a = network.attach(&a).await.unwrap();
         let pod_b = network.attach(&b).await.unwrap();
         assert_eq!(network.attach(&a).await.unwrap(), pod_a, "attaching again changes nothing");
+        // Pods know their gateway by its hardware address; it must not change as pods come and go.
+        assert!(output("ip", &["-o", "link", "show", "gannet0"]).contains("0a:58:0a:2a:07:01"));
         serve(&pod_a, "a");
         serve(&pod_b, "b");
 
