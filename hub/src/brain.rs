@@ -13,7 +13,7 @@ use gannet_hub_core::compile::{ClusterNetwork, compile};
 use gannet_hub_core::control::{self, Context, SeededNames};
 use gannet_hub_core::{Change, ObjectKey};
 use gannet_hub_pki::Authority;
-use gannet_hub_store::{Expect, Key, Op, Outcome, Store};
+use gannet_hub_store::{Expect, Key, Op, Outcome, Store, WatchError};
 use gannet_protocols_link::Fact;
 use gannet_protocols_model::{Digest, Generation, NodeName, Timestamp};
 use serde_json::{Value, json};
@@ -75,7 +75,8 @@ impl Brain {
         };
         let mut facts = Vec::new();
         loop {
-            if self.store.is_leader() {
+            let leader = self.store.is_leader();
+            if leader {
                 let steps = facts.drain(..).flat_map(ingest::steps).collect();
                 self.round(&mut mind, steps).await;
             }
@@ -83,14 +84,19 @@ impl Brain {
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = mind.follower.changed() => {
-                    if let Err(error) = changed {
-                        debug!(%error, "the watch ended");
-                        if stop.is_cancelled() { return }
-                        mind.follower = Follower::open(&self.store);
+                    match changed {
+                        Ok(()) => (),
+                        Err(WatchError::Gone(gone)) => {
+                            debug!(?gone, "the store is read anew");
+                            mind.follower = Follower::open(&self.store);
+                        }
+                        // The store has stopped, and with it all that could be decided.
+                        Err(WatchError::Closed) => return,
                     }
                     mind.follower.catch_up(&self.store);
                 }
-                taken = self.facts.recv_many(&mut facts, FACTS_A_ROUND) => if taken == 0 { return },
+                // A hub that does not lead takes none: the broker holds back what its gateway does not take.
+                taken = self.facts.recv_many(&mut facts, FACTS_A_ROUND), if leader => if taken == 0 { return },
                 changed = leads.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait) => (),
                 _ = prune.tick() => if let Err(error) = self.prune().await {
@@ -121,7 +127,8 @@ impl Brain {
         for _ in 0..TURNS_A_ROUND {
             let now = self.objects.now();
             let turn = control::turn(&mut Context { world: &mind.follower.world, now, ids: &mut self.names });
-            mind.due = turn.next;
+            // A retry that is due stays due.
+            mind.due = [mind.due, turn.next].into_iter().flatten().min();
             if turn.changes.is_empty() || !self.apply(mind, turn.changes).await {
                 break;
             }

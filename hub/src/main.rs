@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 fn start(cli: Cli) -> anyhow::Result<()> {
     match &cli.command {
         GannetCommand::Hub(args) => log("info,openraft=warn,rmqtt=warn", args.json_logs),
-        GannetCommand::Up(_) => log("warn,openraft=error,rmqtt=error", false),
+        GannetCommand::Up(args) => log("warn,openraft=error,rmqtt=error", args.json_logs()),
         _ => log("error", false),
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start tokio")?;

@@ -134,14 +134,21 @@ impl Agent {
     }
 
     fn spawn(&self) -> anyhow::Result<Child> {
+        // Whatever ends `gannet up`, SIGKILL too: the agent is told, and stops its pods.
+        let told = ["setpriv", "--pdeathsig", "TERM", "--"];
         let mut command = match &self.netns {
             Some(netns) => {
                 let mut enter = Command::new("nsenter");
-                enter.arg(format!("--net={}", netns.display())).arg(&self.program);
+                enter.arg(format!("--net={}", netns.display())).args(told);
                 enter
             }
-            None => Command::new(&self.program),
+            None => {
+                let mut plain = Command::new(told[0]);
+                plain.args(&told[1..]);
+                plain
+            }
         };
+        command.arg(&self.program);
         let out = File::options().create(true).append(true).open(&self.log);
         let out = out.with_context(|| format!("cannot open {}", self.log.display()))?;
         command.args(&self.args).stdin(Stdio::null()).stdout(out.try_clone()?).stderr(out).kill_on_drop(true);

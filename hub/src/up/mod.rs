@@ -40,6 +40,13 @@ pub(crate) struct UpArgs {
     nodes: u8,
 }
 
+impl UpArgs {
+    /// Whether log lines are for machines.
+    pub(crate) fn json_logs(&self) -> bool {
+        self.hub.json_logs
+    }
+}
+
 /// What can be tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Example {

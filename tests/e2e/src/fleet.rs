@@ -51,6 +51,13 @@ impl Fleet {
         Ok(running.text())
     }
 
+    /// Kills `gannet up` itself, and nothing else.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        let mut running = self.running.take().context("nothing runs")?;
+        running.signal("KILL")?;
+        running.wait(PATIENCE).map(drop)
+    }
+
     /// The data folder.
     pub fn data(&self) -> PathBuf {
         self.dir.path().join("data")

@@ -3,6 +3,18 @@
 use gannet_tests_e2e::{Fleet, PATIENCE};
 use gannet_tests_support::{Running, binary, run, wait_until};
 
+/// Even SIGKILL of `gannet up` leaves no pods: its agents are told by the kernel.
+#[test]
+fn a_killed_fleet_stops_its_pods() -> anyhow::Result<()> {
+    let mut fleet = Fleet::new("gannet-killed")?;
+    fleet.up(&["--example", "web-app"])?;
+    fleet.kill()?;
+    wait_until("nothing to be left", PATIENCE, || match fleet.leftovers().map_err(|e| e.to_string())? {
+        left if left.is_empty() => Ok(()),
+        left => Err(format!("{left:#?}")),
+    })
+}
+
 #[test]
 fn a_closed_terminal_leaves_nothing() -> anyhow::Result<()> {
     let fleet = Fleet::new("gannet-terminal")?;
