@@ -7,7 +7,7 @@ use gannet_agent_core::{DesiredWorld, Fact};
 use gannet_protocols_link::{AgentOutput, AgentSession, Link, LinkError, LinkEvent, Outgoing};
 use gannet_protocols_model::{Desired, Network, NodeEvent, NodeInfo, NodeName};
 use gannet_protocols_mqtt::{MqttLink, MqttPublisher};
-use gannet_protocols_wire::{LogRequest, StreamId};
+use gannet_protocols_wire::{Open, StreamId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -255,8 +255,8 @@ impl LinkTask {
         Ok(outputs)
     }
 
-    fn open_stream(&self, id: StreamId, request: LogRequest, streams: &mut Streams) {
-        info!(stream = %id, pod.uid = %request.pod, container = request.container, follow = request.follow, "log stream");
+    fn open_stream(&self, id: StreamId, open: Open, streams: &mut Streams) {
+        info!(stream = %id, ?open, "stream");
         let (grants, granted) = mpsc::channel(GRANTS);
         let stop = CancellationToken::new();
         let sender = Sender {
@@ -267,7 +267,7 @@ impl LinkTask {
         let (source, stopped, own) = (self.logs.clone(), stop.clone(), id.clone());
         streams.tasks.spawn(async move {
             tokio::select! {
-                () = sender.run(source, request) => {}
+                () = sender.run(source, open) => {}
                 () = stopped.cancelled() => {}
             }
             own
@@ -284,8 +284,9 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(mut self, source: Source, request: LogRequest) {
+    async fn run(mut self, source: Source, open: Open) {
         let (to, mut from) = mpsc::channel(CHUNKS);
+        let Open::Logs(request) = open else { return };
         let reading = pump(source, request, to);
         let sending = async {
             let mut error = None;

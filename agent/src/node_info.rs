@@ -49,6 +49,8 @@ pub(crate) fn gather(given: &Given, data_dir: &Path) -> NodeInfo {
         disk: ByteSize(disk),
         cpu_reserved: CPU_RESERVED,
         memory_reserved: ByteSize(reserved),
+        disk_reserved: Default::default(),
+        devices: Default::default(),
         max_pods: MAX_PODS,
         labels: given.labels.clone(),
         conditions: vec![

@@ -88,6 +88,7 @@ pub(crate) fn misfit_status(pod: &Pod, misfit: &Misfit) -> Option<PodStatus> {
         restart_count: 0,
         ready: false,
         started: false,
+        resources: None,
         image_id: None,
         container_id: None,
     };
@@ -101,6 +102,8 @@ pub(crate) fn misfit_status(pod: &Pod, misfit: &Misfit) -> Option<PodStatus> {
         message: None,
         ip: None,
         started_at: None,
+        rolled_back: None,
+        resize: None,
         init_containers: spec.init_containers.iter().flatten().map(|c| status(&c.name)).collect(),
         containers: spec.containers.iter().map(|c| status(&c.name)).collect(),
     })

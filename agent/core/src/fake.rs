@@ -62,6 +62,8 @@ impl Node {
             name: pod.into(),
             manifest: Digest::of(&manifest.to_bytes()),
             fields: BTreeMap::new(),
+            owner: None,
+            progress_deadline_seconds: None,
             stop_within_seconds: None,
         };
         self.desired.generation = Generation(self.desired.generation.0 + 1);

@@ -1,7 +1,7 @@
 //! What an agent decides, without doing any of it.
 //!
 //! In: the desired world (from the ledger), what was observed ([`Observed`], fed by [`Fact`]s) and the time.
-//! Out: [`Action`]s ([`plan`]), statuses ([`pod_status`]), probes to run ([`due_probes`]), OCI specs ([`spec::build`]).
+//! Out: [`Action`]s ([`plan`]), statuses ([`pod_status`]), probes to run ([`due_probes`]).
 //!
 //! Invariants: no I/O, no clock, no randomness; the same input gives the same output. A plan that was carried out leaves
 //! nothing to plan. A pod that cannot start never holds another one up. Time may jump backwards: no wait is ever longer
@@ -13,21 +13,17 @@ mod action;
 mod apply;
 mod apply_pod;
 mod container_id;
-pub mod defaults;
 mod desired;
 mod event;
 mod fact;
 #[cfg(test)]
 mod fake;
-pub mod node_files;
 mod observed;
 mod phases;
 mod plan;
 mod probes;
 mod record;
 mod restart;
-pub mod seccomp;
-pub mod spec;
 
 pub use action::Action;
 pub use container_id::{ContainerId, ContainerIdError, Definition};

@@ -51,6 +51,8 @@ pub fn pod_status(
         message: failure.map(|f| f.message.clone()),
         ip: pod.sandbox.as_ref().and_then(|s| s.ip),
         started_at: Some(pod.record.first_seen),
+        rolled_back: None,
+        resize: None,
         init_containers: init,
         containers: main,
     }
@@ -109,6 +111,7 @@ impl Teller<'_> {
             restart_count: restart_count(live, history.map_or(0, |h| h.attempts)),
             ready: if init { succeeded } else { running && probes.is_some_and(|p| p.ready(container)) },
             started: running && probes.is_some_and(|p| p.started(container)),
+            resources: None,
             image_id: history.and_then(|h| h.image.as_ref()).filter(|_| live.is_some()).map(|i| i.digest),
             container_id: live.map(|l| container_id(self.uid, name, l)),
             state,
@@ -200,6 +203,7 @@ impl Teller<'_> {
                 restart_count: restart_count(live, history.map_or(0, |h| h.attempts)),
                 ready: running && history.is_some_and(|h| h.ready),
                 started: running,
+                resources: None,
                 image_id: history.and_then(|h| h.image.as_ref()).map(|i| i.digest),
                 container_id: live.map(|l| container_id(self.uid, name, l)),
             }

@@ -34,13 +34,13 @@ impl Filters {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gannet_agent_core::seccomp::default_seccomp;
+    use gannet_agent_spec::seccomp::default_seccomp;
     use oci_spec::runtime::Capability;
 
     #[test]
     fn compiled_once() {
         let filters = Filters::default();
-        let profile = default_seccomp(&gannet_agent_core::defaults::default_capabilities());
+        let profile = default_seccomp(&gannet_agent_spec::defaults::default_capabilities());
         let first = filters.get(&profile).unwrap();
         assert!(Arc::ptr_eq(&first, &filters.get(&profile).unwrap()));
         let more = default_seccomp(&[Capability::SysAdmin].into_iter().collect());

@@ -55,6 +55,7 @@ fn to_status(uid: PodUid, record: PodRecord) -> PodStatus {
         restart_count: container.attempts.saturating_sub(1),
         ready: false,
         started: false,
+        resources: None,
         image_id: container.image.map(|image| image.digest),
         container_id: None,
     });
@@ -68,6 +69,8 @@ fn to_status(uid: PodUid, record: PodRecord) -> PodStatus {
         message: None,
         ip: None,
         started_at: Some(record.first_seen),
+        rolled_back: None,
+        resize: None,
         init_containers: Vec::new(),
         containers: containers.collect(),
     }

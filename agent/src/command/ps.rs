@@ -134,6 +134,7 @@ mod tests {
             restart_count: 2,
             ready,
             started: ready,
+            resources: None,
             image_id: None,
             container_id: None,
         }
@@ -150,6 +151,8 @@ mod tests {
             message: None,
             ip: Some([10, 42, 0, 2].into()),
             started_at: Some(Timestamp::from_millis(0)),
+            rolled_back: None,
+            resize: None,
             init_containers: init.into_iter().map(|s| container("i", s)).collect(),
             containers: main.into_iter().map(|s| container("c", s)).collect(),
         }

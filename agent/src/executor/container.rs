@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use gannet_agent_core::spec::{self, ContainerContext, EtcFiles, ImageConfig, PodContext, VolumeMount};
-use gannet_agent_core::{ContainerId, DesiredPod, PodFact, StartFailure, StartStep, node_files};
+use gannet_agent_core::{ContainerId, DesiredPod, PodFact, StartFailure, StartStep};
 use gannet_agent_runtime::{ContainerSpec, ErrorKind, LogLimits, RuntimeError};
+use gannet_agent_spec::{
+    self as spec, ContainerContext, EtcFiles, ImageConfig, PodContext, VolumeMount, node_files,
+};
 use gannet_images::Image;
 use gannet_protocols_model::{ConfigBlob, Container, Digest, EnvValue, Manifest};
 use oci_spec::runtime::Spec;

@@ -6,8 +6,9 @@ use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use gannet_agent_core::{Action, DesiredPod, Fact, PodFact, PodStep, node_files};
+use gannet_agent_core::{Action, DesiredPod, Fact, PodFact, PodStep};
 use gannet_agent_runtime::PodSandbox;
+use gannet_agent_spec::node_files;
 use gannet_protocols_model::{Digest, Manifest};
 use tokio::sync::mpsc;
 use tracing::{info, warn};

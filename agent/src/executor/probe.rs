@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use gannet_agent_core::ProbeRun;
-use gannet_protocols_model::ProbeAction;
+use gannet_protocols_model::{HttpGet, ProbeAction};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -18,6 +18,7 @@ pub(super) async fn run(tools: &Tools, run: &ProbeRun, id: &str) -> Result<(), S
     let pod = IpAddr::from(run.ip.unwrap_or(tools.node_ip));
     match &run.action {
         ProbeAction::Exec(argv) => exec(tools, run, id, argv.clone()).await,
+        ProbeAction::Grpc { .. } => Err("gRPC probes are not known".to_owned()),
         ProbeAction::Tcp { port, host } => {
             let host = host.clone().unwrap_or_else(|| pod.to_string());
             match timeout(run.timeout, TcpStream::connect((host.as_str(), *port))).await {
@@ -26,7 +27,7 @@ pub(super) async fn run(tools: &Tools, run: &ProbeRun, id: &str) -> Result<(), S
                 Err(_) => Err(format!("dial tcp {host}:{port}: i/o timeout")),
             }
         }
-        ProbeAction::Http { port, path, tls, host, headers } => {
+        ProbeAction::Http(HttpGet { port, path, tls, host, headers }) => {
             let host = host.clone().unwrap_or_else(|| pod.to_string());
             let request = http::Get { host: &host, port: *port, path, tls: *tls, headers };
             let scheme = if *tls { "https" } else { "http" };

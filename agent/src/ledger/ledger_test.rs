@@ -26,6 +26,8 @@ fn document(generation: u64, manifests: &[Digest]) -> (Desired, Vec<u8>) {
         name: format!("p{i}"),
         manifest: *manifest,
         fields: BTreeMap::new(),
+        owner: None,
+        progress_deadline_seconds: None,
         stop_within_seconds: None,
     });
     let desired = Desired {

@@ -12,6 +12,7 @@ fn status(state: ContainerState, restart_count: u32) -> Statuses {
         restart_count,
         ready: true,
         started: true,
+        resources: None,
         image_id: None,
         container_id: None,
     };
@@ -26,6 +27,8 @@ fn status(state: ContainerState, restart_count: u32) -> Statuses {
         message: None,
         ip: None,
         started_at: None,
+        rolled_back: None,
+        resize: None,
         init_containers: vec![],
         containers: vec![container],
     };

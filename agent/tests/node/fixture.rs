@@ -125,6 +125,8 @@ impl Node {
             name: pod.into(),
             manifest,
             fields: BTreeMap::new(),
+            owner: None,
+            progress_deadline_seconds: None,
             stop_within_seconds: None,
         }
     }

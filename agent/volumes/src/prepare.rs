@@ -63,6 +63,10 @@ fn ensure(
             ensure_files(&volume.name, &place, config, group, blobs, Some(flags))?;
         }
         VolumeSource::HostPath { path, kind } => return host_path::ensure(&volume.name, path, *kind),
+        VolumeSource::Projected(_) | VolumeSource::DownwardApi(_) => {
+            let reason = "not known yet".to_owned();
+            return Err(VolumeError::Data { volume: volume.name.clone(), reason });
+        }
     }
     Ok(place)
 }

@@ -25,6 +25,7 @@ const PURE: &[&str] = &[
     "gannet-protocols-link",
     "gannet-hub-core",
     "gannet-agent-core",
+    "gannet-agent-spec",
 ];
 const EFFECTS: &[&str] = &[
     "tokio",

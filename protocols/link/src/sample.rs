@@ -32,6 +32,8 @@ pub(crate) fn info() -> NodeInfo {
         disk: ByteSize(1 << 33),
         cpu_reserved: CpuMillis(0),
         memory_reserved: ByteSize(0),
+        disk_reserved: Default::default(),
+        devices: Default::default(),
         max_pods: 110,
         labels: BTreeMap::new(),
         conditions: Vec::new(),
@@ -49,6 +51,8 @@ pub(crate) fn pod(uid: &str, message: &str) -> PodStatus {
         message: Some(message.into()),
         ip: None,
         started_at: None,
+        rolled_back: None,
+        resize: None,
         init_containers: Vec::new(),
         containers: Vec::new(),
     }
@@ -87,6 +91,8 @@ pub(crate) fn document(generation: u64, pods: usize) -> (Vec<u8>, BTreeMap<Diges
                 name: format!("pod-{n}"),
                 manifest: keep(manifest(&config)),
                 fields: BTreeMap::new(),
+                owner: None,
+                progress_deadline_seconds: None,
                 stop_within_seconds: None,
             }
         })

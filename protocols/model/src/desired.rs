@@ -40,7 +40,14 @@ pub struct PodEntry {
     pub name: String,
     /// The [`crate::Manifest`] blob.
     pub manifest: Digest,
-    /// Values of the fields that the manifest's environment names and that only the hub knows,
+    /// Who made the pod, as `NAMESPACE/KIND/NAME`, the same for every version of it: `prod/Deployment/web`. With it the
+    /// device knows which manifest was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Seconds in which a new manifest has to become ready before the device goes back to the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_deadline_seconds: Option<u32>,
+    /// Values of the fields that the manifest's environment and volumes name and that only the hub knows,
     /// such as `metadata.labels['app']`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
@@ -176,6 +183,8 @@ mod tests {
             namespace: "default".into(),
             name: "web".into(),
             manifest: Digest::of(b"m"),
+            owner: None,
+            progress_deadline_seconds: None,
             fields: BTreeMap::new(),
             stop_within_seconds: None,
         };

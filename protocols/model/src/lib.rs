@@ -17,6 +17,7 @@ mod observed;
 mod quantity;
 mod report;
 mod time;
+mod usage;
 
 pub use config_blob::ConfigBlob;
 pub use desired::{Desired, DesiredError, MAX_DESIRED_BYTES, MAX_PODS, PodEntry};
@@ -25,12 +26,17 @@ pub use envelope::{Envelope, EnvelopeError, SigningKey, VerifyingKey};
 pub use ids::{Generation, IdError, NodeName, PodUid, Session};
 pub use image::{ImageReference, ReferenceError};
 pub use manifest::{
-    ConfigVolume, Container, ContainerPort, DnsPolicy, EnvValue, EnvVar, HostPathKind, KeyToPath,
-    MAX_MANIFEST_BYTES, Manifest, ManifestError, Mount, Probe, ProbeAction, Protocol, PullPolicy, Resources,
+    AppArmorProfile, ConfigVolume, Container, ContainerPort, DnsConfig, DnsPolicy, DownwardFile,
+    DownwardValue, DownwardVolume, EnvValue, EnvVar, HookAction, HostAlias, HostPathKind, HttpGet, KeyToPath,
+    MAX_MANIFEST_BYTES, Manifest, ManifestError, Mount, MountPropagation, Probe, ProbeAction,
+    ProjectedSource, ProjectedVolume, Protocol, PullPolicy, ResizeRestarts, ResourceField, Resources,
     RestartPolicy, SeccompProfile, Security, Volume, VolumeSource,
 };
 pub use network::{Backend, Network, NodeRoute, Service, ServiceKind, ServicePort};
-pub use observed::{ContainerState, ContainerStatus, PodPhase, PodStatus, Terminated, state_hash};
+pub use observed::{
+    ContainerState, ContainerStatus, PodPhase, PodStatus, Resize, RolledBack, Terminated, state_hash,
+};
 pub use quantity::{ByteSize, CpuMillis, QuantityError, parse_quantity_nanos};
 pub use report::{EventKind, NodeCondition, NodeEvent, NodeInfo, Report};
 pub use time::{Timestamp, TimestampError};
+pub use usage::{ContainerUsage, NodeUsage, PodUsage, Usage};

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, PodUid, Timestamp};
+use crate::{Digest, PodUid, Resources, Timestamp};
 
 /// One pod as the node sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,11 +32,42 @@ pub struct PodStatus {
     /// When the node first saw it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
+    /// Set where the device went back from a manifest that did not become ready: `manifest` is the one before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
+    /// Set while the node has not yet given what a resize asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
     /// Its init containers, in the manifest's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub init_containers: Vec<ContainerStatus>,
     /// Its containers, in the manifest's order.
     pub containers: Vec<ContainerStatus>,
+}
+
+/// A manifest that the device gave up, and why. It is not tried again until the pod's owner names another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolledBack {
+    /// The manifest that failed.
+    pub failed: Digest,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// In one word, as `CrashLoopBackOff` or `ProgressDeadlineExceeded`.
+    pub reason: String,
+    /// In a sentence, with the last lines of the log.
+    pub message: String,
+}
+
+/// How far a resize is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Resize {
+    /// Being carried out.
+    InProgress,
+    /// Has to wait until the node has room, or failed and is tried again; with why.
+    Deferred(String),
+    /// Cannot be given on this node at all; with why.
+    Infeasible(String),
 }
 
 /// `status.phase`.
@@ -68,6 +99,9 @@ pub struct ContainerStatus {
     pub ready: bool,
     /// Whether its startup probe succeeded.
     pub started: bool,
+    /// What it has, where that is not what the manifest says: a resize has not come through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
     /// The digest of the image that runs, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_id: Option<Digest>,

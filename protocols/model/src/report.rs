@@ -62,6 +62,12 @@ pub struct NodeInfo {
     pub cpu_reserved: CpuMillis,
     /// Kept for system and agent.
     pub memory_reserved: ByteSize,
+    /// Of the disk, kept for system and agent.
+    #[serde(default)]
+    pub disk_reserved: ByteSize,
+    /// Extended resources and how many of each are there and well: `devices.gannet.dev/modbus`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub devices: BTreeMap<String, u32>,
     /// How many pods it runs at the most.
     pub max_pods: u32,
     /// Labels from the agent's configuration.

@@ -48,6 +48,8 @@ pub enum Up {
 pub enum Open {
     /// A container's log.
     Logs(LogRequest),
+    /// What the node and its pods use: one [`gannet_protocols_model::NodeUsage`] as JSON.
+    Usage,
 }
 
 /// `PodLogOptions` of Kubernetes.

@@ -73,6 +73,8 @@ impl Node {
             disk: ByteSize(1 << 35),
             cpu_reserved: CpuMillis(0),
             memory_reserved: ByteSize(0),
+            disk_reserved: Default::default(),
+            devices: Default::default(),
             max_pods: 110,
             labels: self.one_site.then_some(site).into_iter().collect(),
             conditions: Vec::new(),

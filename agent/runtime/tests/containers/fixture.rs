@@ -8,11 +8,11 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use gannet_agent_core::defaults;
-use gannet_agent_core::seccomp::default_seccomp;
 use gannet_agent_runtime::{
     ContainerSpec, ContainerStatus, Exit, LogLimits, PodSandbox, Runtime, RuntimeConfig, RuntimeEvent, Status,
 };
+use gannet_agent_spec::defaults;
+use gannet_agent_spec::seccomp::default_seccomp;
 use gannet_protocols_model::PodUid;
 use tokio::sync::mpsc;
 

@@ -65,7 +65,17 @@ pub(super) fn entry(
     }
     let manifest = keep(scope.blobs, bytes);
     let name = meta.name.clone().unwrap_or_default();
-    Ok(PodEntry { uid, namespace, name, manifest, fields, stop_within_seconds })
+    let (owner, progress_deadline_seconds) = (None, None);
+    Ok(PodEntry {
+        uid,
+        namespace,
+        name,
+        manifest,
+        owner,
+        progress_deadline_seconds,
+        fields,
+        stop_within_seconds,
+    })
 }
 
 /// Values of environment fields that only the hub knows.
@@ -98,6 +108,18 @@ fn manifest(scope: &mut Scope<'_>, spec: &core::PodSpec) -> Result<Manifest, Mis
         version: 1,
         hostname: spec.hostname.clone().filter(|h| !h.is_empty()),
         host_network: spec.host_network.unwrap_or(false),
+        host_pid: spec.host_pid.unwrap_or(false),
+        host_ipc: spec.host_ipc.unwrap_or(false),
+        share_process_namespace: spec.share_process_namespace.unwrap_or(false),
+        user_namespace: spec.host_users == Some(false),
+        sysctls: BTreeMap::new(),
+        active_deadline_seconds: None,
+        priority: spec.priority.unwrap_or(0),
+        dns_config: model::DnsConfig::default(),
+        subdomain: None,
+        hostname_as_fqdn: false,
+        host_aliases: Vec::new(),
+        service_links: spec.enable_service_links.unwrap_or(true),
         restart_policy: match spec.restart_policy.as_deref() {
             Some("OnFailure") => model::RestartPolicy::OnFailure,
             Some("Never") => model::RestartPolicy::Never,
@@ -156,6 +178,14 @@ fn container(
         resources: resources(c).map_err(|message| misfit("CreateContainerConfigError", message))?,
         mounts: c.volume_mounts.iter().flatten().map(mount).collect(),
         security: security(c.security_context.as_ref(), pod),
+        devices: BTreeMap::new(),
+        resize_restarts: model::ResizeRestarts::default(),
+        sidecar: false,
+        post_start: None,
+        pre_stop: None,
+        stop_signal: None,
+        termination_message_path: None,
+        termination_message_from_log: false,
         liveness: probe(&c.liveness_probe),
         readiness: probe(&c.readiness_probe),
         startup: probe(&c.startup_probe),
@@ -181,6 +211,8 @@ fn mount(mount: &core::VolumeMount) -> model::Mount {
         path: mount.mount_path.clone(),
         read_only: mount.read_only.unwrap_or(false),
         sub_path: mount.sub_path.clone().filter(|p| !p.is_empty()),
+        sub_path_expr: None,
+        propagation: model::MountPropagation::None,
     }
 }
 
@@ -333,6 +365,8 @@ fn resources(c: &core::Container) -> Result<model::Resources, String> {
         cpu_limit: cpu(get(&r.limits, "cpu"))?,
         memory_request: bytes(get(&r.requests, "memory"))?,
         memory_limit: bytes(get(&r.limits, "memory"))?,
+        disk_request: None,
+        disk_limit: None,
     })
 }
 
@@ -358,6 +392,8 @@ fn security(own: Option<&core::SecurityContext>, pod: &core::PodSecurityContext)
             None if privileged => model::SeccompProfile::Unconfined,
             _ => model::SeccompProfile::RuntimeDefault,
         },
+        apparmor: None,
+        unmasked_proc: false,
     }
 }
 
@@ -366,13 +402,13 @@ fn probe(p: &core::Probe, c: &core::Container) -> Option<model::Probe> {
     let action = if let Some(exec) = &p.exec {
         model::ProbeAction::Exec(exec.command.clone().unwrap_or_default())
     } else if let Some(get) = &p.http_get {
-        model::ProbeAction::Http {
+        model::ProbeAction::Http(model::HttpGet {
             port: number(&get.port)?,
             path: get.path.clone().filter(|p| !p.is_empty()).unwrap_or_else(|| "/".into()),
             tls: get.scheme.as_deref() == Some("HTTPS"),
             host: get.host.clone().filter(|h| !h.is_empty()),
             headers: get.http_headers.iter().flatten().map(|h| (h.name.clone(), h.value.clone())).collect(),
-        }
+        })
     } else {
         let tcp = p.tcp_socket.as_ref()?;
         model::ProbeAction::Tcp { port: number(&tcp.port)?, host: tcp.host.clone().filter(|h| !h.is_empty()) }
@@ -385,6 +421,7 @@ fn probe(p: &core::Probe, c: &core::Container) -> Option<model::Probe> {
         timeout_seconds: n(p.timeout_seconds, 1).max(1),
         success_threshold: n(p.success_threshold, 1).max(1),
         failure_threshold: n(p.failure_threshold, 3).max(1),
+        grace_seconds: None,
     })
 }
 

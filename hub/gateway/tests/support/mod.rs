@@ -195,6 +195,8 @@ impl Blobs {
                 name: format!("pod-{n}"),
                 manifest: self.keep(manifest.into_bytes()),
                 fields: BTreeMap::new(),
+                owner: None,
+                progress_deadline_seconds: None,
                 stop_within_seconds: None,
             }
         });
@@ -408,6 +410,8 @@ pub(crate) fn info() -> NodeInfo {
         disk: ByteSize(1 << 33),
         cpu_reserved: CpuMillis(0),
         memory_reserved: ByteSize(0),
+        disk_reserved: Default::default(),
+        devices: Default::default(),
         max_pods: 110,
         labels: BTreeMap::new(),
         conditions: Vec::new(),
@@ -425,6 +429,8 @@ pub(crate) fn pod(uid: &str, message: &str) -> PodStatus {
         message: Some(message.into()),
         ip: None,
         started_at: None,
+        rolled_back: None,
+        resize: None,
         init_containers: Vec::new(),
         containers: Vec::new(),
     }

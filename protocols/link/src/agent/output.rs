@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gannet_protocols_model::{Desired, Digest, Generation, NodeName, Session, VerifyingKey};
-use gannet_protocols_wire::{LogRequest, StreamId};
+use gannet_protocols_wire::{Open, StreamId};
 
 use crate::Message;
 
@@ -80,12 +80,12 @@ pub enum AgentOutput {
         /// Its generation, where that could be read.
         generation: Option<Generation>,
     },
-    /// The hub wants a log, and was told that the node has the stream open: send it with [`crate::Outgoing`], and call [`crate::AgentSession::on_stream_ended`] at the end.
+    /// The hub wants to read something, and was told that the node has the stream open: send it with [`crate::Outgoing`], and call [`crate::AgentSession::on_stream_ended`] at the end.
     OpenStream {
         /// The stream.
         id: StreamId,
         /// What the hub wants to read.
-        request: LogRequest,
+        request: Open,
     },
     /// So many more bytes may be sent: [`crate::Outgoing::grant`].
     StreamCredit {

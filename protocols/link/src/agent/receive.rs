@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gannet_protocols_model::{Desired, DesiredError, Digest, Generation, Timestamp};
 use gannet_protocols_wire::{
-    BlobReply, CommandId, CommandPhase, CommandState, Down, HubState, Open, StreamId, Topic, Up,
+    BlobReply, CommandId, CommandPhase, CommandState, Down, HubState, StreamId, Topic, Up,
 };
 
 use super::commands::Verdict;
@@ -156,13 +156,13 @@ impl AgentSession {
         let id = id.clone();
         match message.body::<Down>() {
             Err(_) => self.malformed += 1,
-            Ok(Down::Open(Open::Logs(_))) if self.streams.contains(&id) => {}
-            Ok(Down::Open(Open::Logs(_))) if self.streams.len() >= MAX_STREAMS => {
+            Ok(Down::Open(_)) if self.streams.contains(&id) => {}
+            Ok(Down::Open(_)) if self.streams.len() >= MAX_STREAMS => {
                 let error = Some(format!("node has {MAX_STREAMS} streams open, and takes no more"));
                 let topic = Topic::StreamUp(self.config.node.clone(), id);
                 out.push(AgentOutput::Publish(Message::new(topic, &Up::Close { error })));
             }
-            Ok(Down::Open(Open::Logs(request))) => {
+            Ok(Down::Open(request)) => {
                 self.streams.insert(id.clone());
                 let hello = Outgoing::hello(self.config.node.clone(), id.clone());
                 out.push(AgentOutput::Publish(hello));

@@ -19,6 +19,8 @@ fn info() -> NodeInfo {
         disk: ByteSize(8 << 30),
         cpu_reserved: CpuMillis(100),
         memory_reserved: ByteSize(64 << 20),
+        disk_reserved: Default::default(),
+        devices: Default::default(),
         max_pods: 110,
         labels: BTreeMap::from([
             ("site".to_owned(), "north".to_owned()),

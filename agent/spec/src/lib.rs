@@ -2,8 +2,13 @@
 //!
 //! Namespaces stand without paths and the cgroup without a parent: the runtime puts in those of the pod.
 
+#![forbid(unsafe_code)]
+
 mod build;
+pub mod defaults;
 mod env;
+pub mod node_files;
+pub mod seccomp;
 mod security;
 mod user;
 

@@ -32,6 +32,8 @@ pub(crate) fn entry() -> PodEntry {
         name: "web-1".into(),
         manifest: Digest::of(b"m"),
         fields: BTreeMap::from([("metadata.labels['app']".to_owned(), "web".to_owned())]),
+        owner: None,
+        progress_deadline_seconds: None,
         stop_within_seconds: None,
     }
 }

@@ -7,8 +7,8 @@ use oci_spec::runtime::{
 };
 
 use crate::defaults;
+use crate::env::SpecError;
 use crate::seccomp;
-use crate::spec::env::SpecError;
 
 /// Processes and threads of a container: far more than a gateway's programs use, far fewer than a fork bomb makes.
 const PIDS_LIMIT: i64 = 4096;

@@ -2,7 +2,7 @@
 
 use gannet_protocols_model::Container;
 
-use crate::spec::env::SpecError;
+use crate::env::SpecError;
 
 /// A resolved user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ pub(crate) fn resolve(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::testing::container;
+    use crate::testing::container;
 
     const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\napp:x:1000:1001:App:/home/app:/bin/sh\nbroken\n";
     const GROUP: &str = "root:x:0:\ndialout:x:20:app,other\nstaff:x:50:\n";

@@ -51,7 +51,7 @@ pub fn resolv_conf(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::testing::{entry, manifest};
+    use crate::testing::{entry, manifest};
 
     #[test]
     fn files() {

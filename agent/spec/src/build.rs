@@ -8,8 +8,8 @@ use gannet_protocols_model::{ByteSize, ConfigBlob, Container, Digest, Manifest, 
 use oci_spec::runtime::{Mount, Process, Root, Spec, User};
 
 use crate::defaults;
-use crate::spec::env::{SpecError, command_line, environment};
-use crate::spec::{security, user};
+use crate::env::{SpecError, command_line, environment};
+use crate::{security, user};
 
 /// What the image says about how it is run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

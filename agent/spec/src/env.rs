@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use gannet_protocols_model::{Container, Digest, EnvValue};
 
+use crate::build::{ContainerContext, PodContext};
 use crate::defaults;
-use crate::spec::build::{ContainerContext, PodContext};
 
 /// Why no container can be made of a manifest. Every one is `CreateContainerConfigError`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +106,9 @@ fn own_variables(at: &ContainerContext<'_>) -> Result<Vec<(String, String)>, Spe
             EnvValue::Text(text) => found.push((variable.name.clone(), expand(text, &known))),
             EnvValue::Missing(message) => return Err(SpecError::Missing { message: message.clone() }),
             EnvValue::Field(path) => found.push((variable.name.clone(), field(at.pod, path)?)),
+            EnvValue::Resource(field) => {
+                return Err(SpecError::Field { path: field.resource.clone() });
+            }
             EnvValue::Key { blob: digest, key } => {
                 let missing = || SpecError::Key { key: key.clone(), blob: *digest };
                 let bytes = blob(digest)?.get(key).ok_or_else(missing)?;

@@ -1,0 +1,1 @@
+//! Device classes of a gateway: which device nodes there are, and who has which.
