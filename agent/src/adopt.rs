@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gannet_agent_core::{AdoptedContainer, Fact, LiveState, PodFact};
+use gannet_agent_core::{AdoptedContainer, DesiredPod, Fact, LiveState, PodFact};
 use gannet_agent_runtime::{ContainerStatus, PodState, Status};
 use gannet_protocols_model::{PodUid, Timestamp};
 use tokio::sync::mpsc;
@@ -35,7 +35,8 @@ pub(crate) async fn adopt(tools: &Tools, reconciler: &mut Reconciler) -> Waiting
     for (uid, state) in tools.runtime.pods().await {
         match state {
             Ok(state) => {
-                let fact = adopted(&uid, &state, &addresses);
+                let wanted = reconciler.wanted(&uid);
+                let fact = adopted(tools, wanted.as_deref(), &uid, &state, &addresses).await;
                 info!(pod.uid = %uid, containers = state.containers.len(), "pod adopted");
                 reconciler.take(Fact::Pod(uid, fact));
             }
@@ -56,9 +57,21 @@ async fn addresses(tools: &Tools) -> BTreeMap<PodUid, Ipv4Addr> {
     tools.network.attached().await.into_iter().map(|(uid, attachment)| (uid, attachment.ip)).collect()
 }
 
-fn adopted(uid: &PodUid, state: &PodState, addresses: &BTreeMap<PodUid, Ipv4Addr>) -> PodFact {
+async fn adopted(
+    tools: &Tools,
+    wanted: Option<&DesiredPod>,
+    uid: &PodUid,
+    state: &PodState,
+    addresses: &BTreeMap<PodUid, Ipv4Addr>,
+) -> PodFact {
     let ip = addresses.get(uid).copied().filter(|_| state.sandbox.netns.is_some());
-    PodFact::Adopted { ip, containers: state.containers.iter().filter_map(container).collect() }
+    let mut containers: Vec<AdoptedContainer> = state.containers.iter().filter_map(container).collect();
+    for found in &mut containers {
+        if let LiveState::Exited { exit, .. } = &mut found.state {
+            *exit = tools.with_message(uid, &found.id, exit.clone(), wanted).await;
+        }
+    }
+    PodFact::Adopted { ip, containers }
 }
 
 fn container(status: &ContainerStatus) -> Option<AdoptedContainer> {
@@ -93,7 +106,8 @@ impl Waiting {
                 let Ok(state) = state else { continue };
                 if self.pods.remove(&uid) {
                     info!(pod.uid = %uid, "pod adopted after all");
-                    let _ = facts.send(Fact::Pod(uid.clone(), adopted(&uid, &state, &addresses))).await;
+                    let fact = adopted(&tools, None, &uid, &state, &addresses).await;
+                    let _ = facts.send(Fact::Pod(uid.clone(), fact)).await;
                     let _ = facts.send(Fact::Pod(uid, PodFact::Idle)).await;
                 }
             }

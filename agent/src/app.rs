@@ -3,17 +3,14 @@
 
 use std::fs::{self, File};
 use std::io::IsTerminal as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use gannet_agent_core::Observed;
-use gannet_agent_net::{NetConfig, PodNetwork};
-use gannet_agent_runtime::{Runtime, RuntimeConfig, RuntimeEvent};
-use gannet_images::ImageStore;
+use gannet_agent_core::{Observed, Pressure, RollbackMemory};
 use gannet_protocols_link::{AgentConfig, AgentSession};
-use gannet_protocols_model::{NodeInfo, Session};
+use gannet_protocols_model::NodeInfo;
 use gannet_protocols_mqtt::{MqttConfig, MqttLink};
 use gannet_protocols_wire::Topic;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,18 +23,26 @@ use crate::adopt::adopt;
 use crate::cli::{LogFormat, RunArgs};
 use crate::clock::Clock;
 use crate::config::{RunConfig, Settings};
-use crate::control::{self, Control};
+use crate::control::{self, Control, EventRing};
+use crate::devices::DeviceTask;
 use crate::executor::{Executor, Tools, remove_cgroup_parents, unmount_below};
 use crate::housekeeping::Housekeeping;
 use crate::layout::Layout;
-use crate::ledger::{Ledger, Volatile};
+use crate::ledger::Volatile;
 use crate::link_task::{LinkTask, is_whole, world_of};
-use crate::logs::{Source, Statuses};
-use crate::network::{self, Wish};
-use crate::node_info::{self, Given, gather};
+use crate::logs::{self, Source, Statuses};
+use crate::memory;
+use crate::network;
+use crate::node_info::gather;
+use crate::open::{Opened, given, open};
 use crate::persist::{self, Persist};
+use crate::pressure::{PressureTask, limit_pods};
 use crate::reconcile_task::{Inputs, Order, Outputs, Reconciler};
+use crate::rollback::Rollback;
+use crate::room::Room;
 use crate::tls;
+use crate::usage::UsageSource;
+use crate::watchdog::{self, Heartbeat, Notify};
 
 /// The pods get this long before the agent looks for its hub all the same: an image may have to come over the network.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -59,7 +64,8 @@ pub(crate) fn run(args: RunArgs) -> anyhow::Result<()> {
     if !rustix::process::geteuid().is_root() {
         bail!("the agent makes namespaces, mounts, cgroups and network devices: it must be started as root");
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start tokio")?;
+    memory::limit();
+    let runtime = memory::runtime().context("start tokio")?;
     let outcome = runtime.block_on(serve(config));
     // Reads of logs may still wait on a disk.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -76,25 +82,13 @@ fn log_to_stderr(format: LogFormat) {
     }
 }
 
-/// What is opened before anything runs.
-struct Opened {
-    layout: Layout,
-    clock: Clock,
-    ledger: Arc<Ledger>,
-    session: Session,
-    tools: Arc<Tools>,
-    wish: watch::Sender<Arc<Wish>>,
-    exits: mpsc::Receiver<RuntimeEvent>,
-    // Held for as long as the agent runs.
-    _lock: File,
-}
-
 async fn serve(config: RunConfig) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let mut terminate = signal(SignalKind::terminate()).context("signals")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("signals")?;
+    let notify = Notify::from_environment();
     let opened = open(&config).await?;
-    let mut running = spawn(&config, opened, &stop).await?;
+    let mut running = spawn(&config, opened, &notify, &stop).await?;
     let outcome = tokio::select! {
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
@@ -104,6 +98,7 @@ async fn serve(config: RunConfig) -> anyhow::Result<()> {
         },
     };
     info!(stop_pods = config.stop_pods_on_exit, "agent stops");
+    notify.stopping();
     let mut empty = false;
     if config.stop_pods_on_exit && outcome.is_ok() {
         // A terminal tells the whole process group, and `gannet up` tells this process once more: only who asks a
@@ -125,58 +120,8 @@ async fn serve(config: RunConfig) -> anyhow::Result<()> {
     if empty {
         running.leave_nothing().await;
     }
-    let _ = fs::remove_file(running.layout.data.join(Layout::SOCKET));
+    let _ = fs::remove_file(&running.socket);
     outcome
-}
-
-async fn open(config: &RunConfig) -> anyhow::Result<Opened> {
-    let layout = Layout::new(&config.data_dir, &config.run_dir);
-    for dir in [&layout.data, &layout.run, &layout.pods()] {
-        fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
-    }
-    let lock = lock(&layout.lock())?;
-    let ledger = Ledger::open(&layout.ledger(), &config.node, &config.hub_key).context("open the ledger")?;
-    let clock = Clock::start(ledger.numbers.time_floor());
-    let session = ledger.numbers.next_session(clock.now()).context("count this start")?;
-    let images = ImageStore::open(&layout.images()).context("open the image store")?;
-    let program = std::env::current_exe().context("find the agent's own program")?;
-    let runtime_config =
-        RuntimeConfig { run_dir: layout.run.clone(), zygote_command: (program, vec!["zygote".into()]) };
-    let (runtime, exits) = Runtime::start(runtime_config).await.context("start the runtime")?;
-    let resolv_conf = PathBuf::from("/etc/resolv.conf");
-    let net_config = NetConfig {
-        run_dir: layout.run.clone(),
-        bridge: config.bridge.clone(),
-        resolv_conf: resolv_conf.clone(),
-    };
-    let network = PodNetwork::open(net_config).await.context("open the pod network")?;
-    let ledger = Arc::new(ledger);
-    let (wish, wishes) = watch::channel(Arc::new(Wish::default()));
-    let tools = Tools {
-        layout: layout.clone(),
-        clock: clock.clone(),
-        ledger: Arc::clone(&ledger),
-        runtime,
-        images,
-        registries: config.registries.clone(),
-        network: Arc::new(network),
-        wish: wishes,
-        node_name: config.node.to_string(),
-        node_ip: config.node_address,
-        node_hostname: node_info::hostname(),
-        node_memory: node_info::memory(),
-        resolv_conf,
-    };
-    Ok(Opened { layout, clock, ledger, session, tools: Arc::new(tools), wish, exits, _lock: lock })
-}
-
-fn lock(path: &Path) -> anyhow::Result<File> {
-    let file = File::create(path).with_context(|| format!("make {}", path.display()))?;
-    match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => bail!("another agent runs with {}", path.display()),
-        Err(error) => Err(error).with_context(|| format!("lock {}", path.display())),
-    }
 }
 
 /// The agent at work.
@@ -185,6 +130,8 @@ struct Running {
     tools: Arc<Tools>,
     orders: mpsc::Sender<Order>,
     tasks: JoinSet<()>,
+    /// The control socket.
+    socket: PathBuf,
     _lock: File,
 }
 
@@ -195,24 +142,46 @@ struct Channels {
     logs: Source,
 }
 
-async fn spawn(config: &RunConfig, opened: Opened, stop: &CancellationToken) -> anyhow::Result<Running> {
-    let Opened { layout, clock, ledger, session, tools, wish, exits, _lock } = opened;
+async fn spawn(
+    config: &RunConfig,
+    opened: Opened,
+    notify: &Notify,
+    stop: &CancellationToken,
+) -> anyhow::Result<Running> {
+    let Opened { layout, reserve, clock, ledger, session, tools, wish, exits, _lock } = opened;
     let (facts, fact_receiver) = mpsc::channel(FACTS);
     let (order_sender, orders) = mpsc::channel(ORDERS);
-    let (event_sender, events) = mpsc::channel(EVENTS);
+    let (event_sender, told) = mpsc::channel(EVENTS);
+    let (to_link, events) = mpsc::channel(EVENTS);
+    let ring = EventRing::default();
+    let heartbeat = Heartbeat::new(notify.watchdog);
     let (status_sender, statuses) = watch::channel(Statuses::default());
     let (settled_sender, mut settled) = watch::channel(false);
-    let given = Given { address: config.node_address, labels: config.labels.clone() };
-    let (info_sender, info) = watch::channel(gather(&given, &layout.data));
+    let given = given(config, &tools.devices);
+    let mut at_first = gather(&given, &layout.data);
+    at_first.conditions = Pressure::default().conditions(clock.now());
+    limit_pods(at_first.memory, at_first.memory_reserved);
+    let (condition_sender, conditions) = watch::channel(at_first.conditions.clone());
+    let (info_sender, info) = watch::channel(at_first);
+    let (world_sender, world) = watch::channel(Arc::default());
 
     let boot_id = info.borrow().boot_id.clone();
     let volatile = Volatile::new(layout.volatile_records());
     let records = persist::load(&ledger, &volatile, &boot_id);
+    let (rollback, rollback_durable) = Rollback::open(&layout, &ledger, &boot_id);
     let (persist, durable) = Persist::new(boot_id, volatile);
-    let out = Outputs { statuses: status_sender, events: event_sender, wish, settled: settled_sender };
+    let device_events = event_sender.clone();
+    let out = Outputs {
+        statuses: status_sender,
+        events: event_sender,
+        wish,
+        settled: settled_sender,
+        world: world_sender,
+        heartbeat: heartbeat.clone(),
+    };
     let executor = Executor::new(Arc::clone(&tools), facts.clone());
     let mut reconciler =
-        Reconciler::new(clock.clone(), executor, Observed::from_records(records), persist, out);
+        Reconciler::new(clock.clone(), executor, Observed::from_records(records), persist, rollback, out);
     let held = ledger.desired();
     if let Some((desired, held)) = &held {
         let (world, document) = world_of(&ledger, desired);
@@ -221,37 +190,79 @@ async fn spawn(config: &RunConfig, opened: Opened, stop: &CancellationToken) -> 
         reconciler.set_desired(world, document);
     }
     let waiting = adopt(&tools, &mut reconciler).await;
+    if let Err(error) = tools.devices.retain(|pod| reconciler.knows(pod)) {
+        warn!(error = crate::executor::chain(&error), "devices of pods that are gone are not free");
+    }
 
     let mut tasks = JoinSet::new();
     let inputs = Inputs { facts: fact_receiver, exits, orders };
+    tasks.spawn(control::tee(ring.clone(), told, to_link, stop.clone()));
+    tasks.spawn(reserve.keep(stop.clone()));
+    let logs = config.settings.logs;
+    tasks.spawn(logs::keep_below(logs, layout.clone(), statuses.clone(), stop.clone()));
     tasks.spawn(network::keep(Arc::clone(&tools.network), tools.wish.clone(), stop.clone()));
-    tasks.spawn(persist::keep(Arc::clone(&ledger), durable, stop.clone()));
+    let own = Arc::clone(&ledger);
+    tasks.spawn(persist::keep("records of pods", durable, move |r| own.records.save(r), stop.clone()));
+    let own = Arc::clone(&ledger);
+    let save = move |memory: &RollbackMemory| own.rollbacks.save(memory);
+    tasks.spawn(persist::keep("what is healthy", rollback_durable, save, stop.clone()));
     tasks.spawn(reconciler.run(inputs, stop.clone()));
     tasks.spawn(waiting.run(Arc::clone(&tools), facts.clone(), stop.clone()));
     let logs = Source { layout: layout.clone(), statuses: statuses.clone() };
     let channels = Channels { statuses, info, logs };
-    let listener = control::bind(&layout).context("make the control socket")?;
+    let usage = UsageSource::new(layout.clone(), clock.clone(), channels.statuses.clone());
+    let (listener, socket) = control::bind(&layout).context("make the control socket")?;
     let control = Control {
         node: config.node.clone(),
-        ledger: Arc::clone(&ledger),
+        tools: Arc::clone(&tools),
         info: channels.info.clone(),
         logs: channels.logs.clone(),
+        events: ring,
+        usage: usage.clone(),
     };
     tasks.spawn(control.run(listener, stop.clone()));
+    let room = Room {
+        layout: layout.clone(),
+        ledger: Arc::clone(&ledger),
+        images: tools.images.clone(),
+        statuses: channels.statuses.clone(),
+        facts: facts.clone(),
+    };
+    let pressure = PressureTask {
+        layout: layout.clone(),
+        clock: clock.clone(),
+        limits: config.settings.eviction,
+        usage: usage.clone(),
+        room: room.clone(),
+        world,
+        statuses: channels.statuses.clone(),
+        facts: facts.clone(),
+        conditions: condition_sender,
+    };
+    tasks.spawn(pressure.run(stop.clone()));
+    let device_task = DeviceTask {
+        tools: Arc::clone(&tools),
+        statuses: channels.statuses.clone(),
+        info: info_sender.clone(),
+        events: device_events,
+        facts: facts.clone(),
+    };
+    tasks.spawn(device_task.run(stop.clone()));
     let housekeeping = Housekeeping {
         given,
         layout: layout.clone(),
         clock: clock.clone(),
         ledger: Arc::clone(&ledger),
-        images: tools.images.clone(),
-        statuses: channels.statuses.clone(),
-        facts: facts.clone(),
+        room,
+        conditions,
         info: info_sender,
     };
     tasks.spawn(housekeeping.run(stop.clone()));
 
     // Pods first. A hub that cannot be reached, or a certificate that is no good, must not keep them from running.
     let _ = tokio::time::timeout(SETTLE, settled.wait_for(|done| *done)).await;
+    notify.ready(&watchdog::describe(&channels.statuses.borrow()));
+    tasks.spawn(notify.clone().keep(heartbeat, channels.statuses.clone(), stop.clone()));
     // Where blobs were lost the document is fetched anew: the ledger still refuses older ones.
     let held = held.filter(|(desired, _)| is_whole(&ledger, desired)).map(|(_, held)| held);
     let mut agent = AgentConfig::new(config.node.clone(), session, config.hub_key.clone());
@@ -271,6 +282,7 @@ async fn spawn(config: &RunConfig, opened: Opened, stop: &CancellationToken) -> 
                 orders: order_sender.clone(),
                 facts,
                 logs: channels.logs,
+                usage,
             };
             tasks.spawn(task.run(stop.clone()));
         }
@@ -280,7 +292,7 @@ async fn spawn(config: &RunConfig, opened: Opened, stop: &CancellationToken) -> 
         }
     }
     info!(node.name = %config.node, %session, "agent runs");
-    Ok(Running { layout, tools, orders: order_sender, tasks, _lock })
+    Ok(Running { layout, tools, orders: order_sender, tasks, socket, _lock })
 }
 
 fn connect(config: &RunConfig, session: &AgentSession, clock: &Clock) -> anyhow::Result<Option<MqttLink>> {

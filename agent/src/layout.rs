@@ -10,11 +10,17 @@ use gannet_protocols_model::PodUid;
 pub(crate) struct Layout {
     pub(crate) data: PathBuf,
     pub(crate) run: PathBuf,
+    pods: PathBuf,
 }
 
 impl Layout {
     pub(crate) fn new(data: &Path, run: &Path) -> Self {
-        Self { data: data.to_owned(), run: run.to_owned() }
+        Self { data: data.to_owned(), run: run.to_owned(), pods: data.join("pods") }
+    }
+
+    /// For a data folder that cannot be written: pods' own files lie in memory, and do not outlive the machine.
+    pub(crate) fn with_pods_in_memory(self) -> Self {
+        Self { pods: self.run.join("pod-files"), ..self }
     }
 
     pub(crate) fn ledger(&self) -> PathBuf {
@@ -34,7 +40,7 @@ impl Layout {
     pub(crate) const SOCKET: &'static str = "agent.sock";
 
     pub(crate) fn pods(&self) -> PathBuf {
-        self.data.join("pods")
+        self.pods.clone()
     }
 
     pub(crate) fn pod(&self, uid: &PodUid) -> PathBuf {
@@ -64,8 +70,23 @@ impl Layout {
         self.logs(uid, container).join(format!("{attempt}.log"))
     }
 
+    /// Which container has which device: for this boot.
+    pub(crate) fn volatile_devices(&self) -> PathBuf {
+        self.run.join("devices.json")
+    }
+
+    /// The same for the next boot.
+    pub(crate) fn durable_devices(&self) -> PathBuf {
+        self.data.join("devices.json")
+    }
+
     /// What is remembered of pods, whole: in memory.
     pub(crate) fn volatile_records(&self) -> PathBuf {
         self.run.join("pods.json")
+    }
+
+    /// Which manifests were healthy and how far those on trial are: in memory.
+    pub(crate) fn volatile_rollback(&self) -> PathBuf {
+        self.run.join("rollback.json")
     }
 }

@@ -7,7 +7,7 @@ use gannet_agent_core::{DesiredWorld, Fact};
 use gannet_protocols_link::{AgentOutput, AgentSession, Link, LinkError, LinkEvent, Outgoing};
 use gannet_protocols_model::{Desired, Network, NodeEvent, NodeInfo, NodeName};
 use gannet_protocols_mqtt::{MqttLink, MqttPublisher};
-use gannet_protocols_wire::{Open, StreamId};
+use gannet_protocols_wire::{LogRequest, Open, StreamId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +18,7 @@ use crate::executor::chain;
 use crate::ledger::Ledger;
 use crate::logs::{Source, Statuses, pump};
 use crate::reconcile_task::Order;
+use crate::usage::{FRESH, UsageSource};
 
 /// Grants that a stream has not taken yet; the hub sends one for a quarter of a window.
 const GRANTS: usize = 16;
@@ -37,6 +38,7 @@ pub(crate) struct LinkTask {
     pub(crate) orders: mpsc::Sender<Order>,
     pub(crate) facts: mpsc::Sender<Fact>,
     pub(crate) logs: Source,
+    pub(crate) usage: UsageSource,
 }
 
 /// A stream that is open.
@@ -101,6 +103,7 @@ impl LinkTask {
                     Vec::new()
                 }
                 () = sleep_until(wake) => self.session.on_tick(self.clock.now()),
+                () = self.ledger.damaged() => self.fetch_again().await,
                 () = stop.cancelled() => break,
             };
             self.carry_out(outputs, &mut streams).await;
@@ -118,6 +121,22 @@ impl LinkTask {
         let mut outputs = self.session.observe(&statuses, &info, events, now);
         outputs.extend(self.tell_absent(&statuses));
         outputs
+    }
+
+    /// Something of the ledger was damaged: if the document needs it, it is fetched again.
+    async fn fetch_again(&mut self) -> Vec<AgentOutput> {
+        let ledger = Arc::clone(&self.ledger);
+        let lost = tokio::task::spawn_blocking(move || {
+            let (desired, _) = ledger.desired().filter(|(desired, _)| !is_whole(&ledger, desired))?;
+            Some(((*desired).clone(), ledger.envelope()?))
+        });
+        match lost.await {
+            Ok(Some((desired, envelope))) => {
+                info!(generation = %desired.generation, "what is missing of the desired document is fetched again");
+                self.session.on_lost(desired, envelope, self.clock.now())
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// The hub waits to see some pods gone: also those that were never here.
@@ -264,10 +283,11 @@ impl LinkTask {
             publisher: self.link.publisher(),
             granted,
         };
-        let (source, stopped, own) = (self.logs.clone(), stop.clone(), id.clone());
+        let (source, usage) = (self.logs.clone(), self.usage.clone());
+        let (stopped, own) = (stop.clone(), id.clone());
         streams.tasks.spawn(async move {
             tokio::select! {
-                () = sender.run(source, open) => {}
+                () = sender.run(source, usage, open) => {}
                 () = stopped.cancelled() => {}
             }
             own
@@ -284,9 +304,26 @@ struct Sender {
 }
 
 impl Sender {
-    async fn run(mut self, source: Source, open: Open) {
+    async fn run(self, source: Source, usage: UsageSource, open: Open) {
+        match open {
+            Open::Logs(request) => self.logs(source, request).await,
+            Open::Usage => self.usage(usage).await,
+        }
+    }
+
+    /// What the node uses, as one JSON document.
+    async fn usage(mut self, source: UsageSource) {
+        let answer = source.latest(FRESH).await.map_err(|error| chain(&error));
+        let answer = answer.and_then(|usage| serde_json::to_vec(&*usage).map_err(|error| error.to_string()));
+        let error = match answer {
+            Ok(bytes) if self.send(&bytes).await.is_err() => return,
+            answer => answer.err(),
+        };
+        let _ = self.publisher.publish(self.outgoing.close(error)).await;
+    }
+
+    async fn logs(mut self, source: Source, request: LogRequest) {
         let (to, mut from) = mpsc::channel(CHUNKS);
-        let Open::Logs(request) = open else { return };
         let reading = pump(source, request, to);
         let sending = async {
             let mut error = None;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use gannet_agent_core::{DesiredWorld, Observed};
 use gannet_agent_net::{LocalPod, PodNetwork};
-use gannet_protocols_model::{Network, PodStatus, PodUid};
+use gannet_protocols_model::{Manifest, Network, PodStatus, PodUid, Protocol};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -15,6 +15,9 @@ use crate::executor::chain;
 
 /// Between two tries of what failed.
 const AGAIN: Duration = Duration::from_secs(5);
+
+/// Until it is looked again whether a port of the node has become free.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What the network should be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,11 +41,17 @@ pub(crate) fn local_pods(
         let Some(ip) = address.filter(|_| !host_network) else { continue };
         // A pod that is being stopped gets no new connections.
         let stopping = wanted.is_none_or(|w| w.entry.stop_within_seconds.is_some());
-        let ports = manifest.iter().flat_map(|m| &m.containers).flat_map(|c| &c.ports);
-        let host_ports = ports.filter_map(|p| Some((p.protocol, p.host_port?, p.port))).collect();
+        let host_ports = manifest.iter().flat_map(|m| host_ports(m)).collect();
         local.insert(uid.clone(), LocalPod { ip, ready: status.is_ready() && !stopping, host_ports });
     }
     local
+}
+
+/// Ports of the node that lead to a pod: protocol, the node's port, the pod's.
+pub(crate) fn host_ports(manifest: &Manifest) -> impl Iterator<Item = (Protocol, u16, u16)> {
+    // Of init containers sidecars alone have ports that last; those of others are gone before anybody asks.
+    let ports = manifest.all_containers().flat_map(|c| &c.ports);
+    ports.filter_map(|p| Some((p.protocol, p.host_port?, p.port)))
 }
 
 /// Applies each wish, and what failed again and again.
@@ -53,17 +62,25 @@ pub(crate) async fn keep(
 ) {
     loop {
         let wish = wishes.borrow_and_update().clone();
-        let failed = match &wish.document {
-            Some(document) => network.apply(document, &wish.local).await.err(),
-            None => None,
+        let applied = match &wish.document {
+            Some(document) => network.apply(document, &wish.local).await,
+            None => Ok(true),
         };
-        match &failed {
-            Some(error) => warn!(error = chain(error), "network is not as it should be"),
-            None => debug!(pods = wish.local.len(), "network is as it should be"),
-        }
+        let again = match &applied {
+            Err(error) => {
+                warn!(error = chain(error), "network is not as it should be");
+                Some(AGAIN)
+            }
+            // Told once, where it was found.
+            Ok(false) => Some(LOOK_AGAIN),
+            Ok(true) => {
+                debug!(pods = wish.local.len(), "network is as it should be");
+                None
+            }
+        };
         tokio::select! {
             changed = wishes.changed() => if changed.is_err() { return },
-            () = tokio::time::sleep(AGAIN), if failed.is_some() => {}
+            () = tokio::time::sleep(again.unwrap_or(AGAIN)), if again.is_some() => {}
             () = stop.cancelled() => return,
         }
     }

@@ -4,27 +4,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 
+use gannet_agent_devices::Devices;
 use gannet_protocols_model::{ByteSize, CpuMillis, NodeCondition, NodeInfo};
 
-/// Kept free of pods. As kubelet: nothing unless it is configured; CPU is shared by weight, so the agent and the system's
-/// daemons get theirs, and small machines can be filled with round numbers.
-const CPU_RESERVED: CpuMillis = CpuMillis(0);
-/// At least this much memory is kept for the system, at most [`MOST_MEMORY_RESERVED`], else a twentieth.
-const LEAST_MEMORY_RESERVED: u64 = 48 << 20;
-const MOST_MEMORY_RESERVED: u64 = 512 << 20;
-/// As kubelet has it.
-const MAX_PODS: u32 = 110;
-/// Less free disk than this many percent is pressure.
-const DISK_PRESSURE_PERCENT: u64 = 5;
-/// Less available memory than this is pressure, as kubelet has it.
-const MEMORY_PRESSURE: u64 = 100 << 20;
+use crate::config::NodeSettings;
 
 /// What the configuration says of the node.
 #[derive(Debug, Clone)]
 pub(crate) struct Given {
     pub(crate) address: Ipv4Addr,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) settings: NodeSettings,
+    pub(crate) devices: Arc<Devices>,
 }
 
 /// Gathers it.
@@ -33,8 +26,7 @@ pub(crate) fn gather(given: &Given, data_dir: &Path) -> NodeInfo {
     let (disk, disk_free) = disk_space(data_dir).unwrap_or((0, u64::MAX));
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     let available = meminfo("MemAvailable").unwrap_or(u64::MAX);
-    // Never more than a quarter: tiny machines must run something too.
-    let reserved = (memory / 20).clamp(LEAST_MEMORY_RESERVED, MOST_MEMORY_RESERVED).min(memory / 4);
+    let (reserved, eviction) = (given.settings.reserved, given.settings.eviction);
     NodeInfo {
         address: given.address,
         hostname: line("/proc/sys/kernel/hostname"),
@@ -47,22 +39,22 @@ pub(crate) fn gather(given: &Given, data_dir: &Path) -> NodeInfo {
         cpu: CpuMillis(cores * 1000),
         memory: ByteSize(memory),
         disk: ByteSize(disk),
-        cpu_reserved: CPU_RESERVED,
-        memory_reserved: ByteSize(reserved),
-        disk_reserved: Default::default(),
-        devices: Default::default(),
-        max_pods: MAX_PODS,
+        cpu_reserved: reserved.cpu,
+        memory_reserved: reserved.memory_of(ByteSize(memory)),
+        disk_reserved: reserved.disk_of(ByteSize(disk)),
+        devices: given.devices.counts(),
+        max_pods: given.settings.max_pods,
         labels: given.labels.clone(),
         conditions: vec![
             pressure(
                 "MemoryPressure",
-                available < MEMORY_PRESSURE.min(memory / 10),
+                available < eviction.memory_of(ByteSize(memory)).0,
                 "KubeletHasInsufficientMemory",
                 "KubeletHasSufficientMemory",
             ),
             pressure(
                 "DiskPressure",
-                disk_free < disk / 100 * DISK_PRESSURE_PERCENT,
+                disk_free < eviction.disk_available.of(disk),
                 "KubeletHasDiskPressure",
                 "KubeletHasNoDiskPressure",
             ),
@@ -127,12 +119,23 @@ fn go_architecture(rust: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use gannet_agent_devices::Roots;
+
     use super::*;
 
     #[test]
     fn this_machine() {
-        let given =
-            Given { address: Ipv4Addr::LOCALHOST, labels: BTreeMap::from([("a".into(), "b".into())]) };
+        let given = Given {
+            address: Ipv4Addr::LOCALHOST,
+            labels: BTreeMap::from([("a".into(), "b".into())]),
+            settings: NodeSettings::default(),
+            devices: Arc::new(Devices::open(
+                Vec::new(),
+                Roots::default(),
+                "/nowhere/a".into(),
+                "/nowhere/b".into(),
+            )),
+        };
         let info = gather(&given, Path::new("/"));
         assert!(info.cpu.0 >= 1000 && info.memory.0 > 0 && info.disk.0 > 0, "{info:?}");
         assert!(info.memory_reserved < info.memory && !info.kernel.is_empty() && !info.boot_id.is_empty());

@@ -12,10 +12,12 @@ use tracing::warn;
 
 use gannet_agent_core::{Observed, PodRecord};
 
-use crate::ledger::{Ledger, Volatile};
+use crate::ledger::{Ledger, LedgerError, Volatile};
 
 /// Changes within this time become one write.
 const GATHER: Duration = Duration::from_secs(1);
+/// What was not written is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 pub(crate) type PodRecords = BTreeMap<PodUid, PodRecord>;
 
@@ -84,15 +86,18 @@ impl Persist {
     }
 }
 
-/// Writes to the ledger what changed, gathered; the last of it before it ends.
-pub(crate) async fn keep(
-    ledger: Arc<Ledger>,
-    mut records: watch::Receiver<Arc<PodRecords>>,
+/// Writes what changed, gathered; the last of it before it ends. What the disk did not take is written when it does.
+pub(crate) async fn keep<T: Send + Sync + 'static>(
+    what: &'static str,
+    mut changes: watch::Receiver<Arc<T>>,
+    save: impl Fn(&T) -> Result<(), LedgerError> + Clone + Send + 'static,
     stop: CancellationToken,
 ) {
+    let mut failed = false;
     loop {
         let stopped = tokio::select! {
-            changed = records.changed() => changed.is_err(),
+            changed = changes.changed() => changed.is_err(),
+            () = tokio::time::sleep(AGAIN), if failed => false,
             () = stop.cancelled() => true,
         };
         if !stopped {
@@ -100,17 +105,17 @@ pub(crate) async fn keep(
                 () = tokio::time::sleep(GATHER) => {}
                 () = stop.cancelled() => {}
             }
-        } else if !records.has_changed().unwrap_or(false) {
+        } else if !failed && !changes.has_changed().unwrap_or(false) {
             return;
         }
-        let (ledger, now) = (Arc::clone(&ledger), records.borrow_and_update().clone());
-        let written = tokio::task::spawn_blocking(move || ledger.records.save(&now)).await;
-        match written {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                warn!(error = crate::executor::chain(&error), "records of pods are not written")
-            }
-            Err(error) => warn!(%error, "records of pods are not written"),
+        let (save, now) = (save.clone(), changes.borrow_and_update().clone());
+        let written = match tokio::task::spawn_blocking(move || save(&now)).await {
+            Ok(written) => written.map_err(|error| crate::executor::chain(&error)),
+            Err(error) => Err(error.to_string()),
+        };
+        failed = written.is_err();
+        if let Err(error) = written {
+            warn!(error, "{what} not written");
         }
         if stopped {
             return;

@@ -4,27 +4,33 @@
 //! events, what the network should be. Level-triggered: whatever woke it, it plans from the whole.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use gannet_agent_core::{
-    Action, ContainerId, DesiredWorld, Exit, Fact, Observed, PodFact, due_probes, observed_statuses, plan,
-    wake_at,
+    Action, ContainerId, DesiredPod, DesiredWorld, Exit, Fact, HookKind, Observed, PodFact, due_probes,
+    observed_statuses, plan, wake_at,
 };
 use gannet_agent_runtime::RuntimeEvent;
-use gannet_protocols_model::{ImageReference, Network, NodeEvent, PodUid, Timestamp};
+use gannet_protocols_model::{HookAction, ImageReference, Network, NodeEvent, PodUid, Timestamp};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
-use crate::executor::{Executor, PodWork};
+use crate::executor::{Executor, HookRun, PodWork};
 use crate::logs::Statuses;
 use crate::network::{Wish, local_pods};
 use crate::persist::Persist;
+use crate::rollback::Rollback;
+use crate::watchdog::Heartbeat;
 
 /// Even if nothing happens: what was missed is noticed.
 const PERIOD: Duration = Duration::from_secs(60);
+
+/// Notes of one turn that lead to further ones, as from a deadline to the stop of the pod. More wait for the next turn.
+const MAX_PLANS: usize = 4;
 
 /// What others want of the loop.
 #[derive(Debug)]
@@ -51,13 +57,19 @@ pub(crate) struct Outputs {
     pub(crate) wish: watch::Sender<Arc<Wish>>,
     /// True once every pod was tried: then the agent may look for its hub.
     pub(crate) settled: watch::Sender<bool>,
+    /// What is worked towards.
+    pub(crate) world: watch::Sender<Arc<DesiredWorld>>,
+    /// Touched at each turn: a loop that hangs is noticed.
+    pub(crate) heartbeat: Heartbeat,
 }
 
 #[derive(Debug)]
 pub(crate) struct Reconciler {
     clock: Clock,
     executor: Executor,
+    /// What to work towards: what the document names, but for what was rolled back.
     desired: Arc<DesiredWorld>,
+    rollback: Rollback,
     document: Option<Arc<Network>>,
     observed: Observed,
     persist: Persist,
@@ -73,12 +85,14 @@ impl Reconciler {
         executor: Executor,
         observed: Observed,
         persist: Persist,
+        rollback: Rollback,
         out: Outputs,
     ) -> Self {
         Self {
             clock,
             executor,
             desired: Arc::default(),
+            rollback,
             document: None,
             observed,
             persist,
@@ -90,17 +104,43 @@ impl Reconciler {
 
     /// Before the loop: what the ledger says.
     pub(crate) fn set_desired(&mut self, desired: Arc<DesiredWorld>, document: Option<Arc<Network>>) {
-        self.observed.admit(&desired, self.clock.now());
-        self.desired = desired;
+        self.rollback.name(desired);
         self.document = document;
+        self.settle_desired();
+    }
+
+    /// What a pod should be.
+    pub(crate) fn wanted(&self, pod: &PodUid) -> Option<Arc<DesiredPod>> {
+        self.desired.pods.get(pod).cloned()
+    }
+
+    /// Works out anew what to work towards.
+    fn settle_desired(&mut self) {
+        let effective = self.rollback.effective(&self.observed);
+        if effective != self.desired {
+            self.observed.admit(&effective, self.clock.now());
+            self.out.world.send_replace(Arc::clone(&effective));
+            self.desired = effective;
+        }
+    }
+
+    /// Whether the node has a pod, or should.
+    pub(crate) fn knows(&self, pod: &PodUid) -> bool {
+        self.observed.pods.contains_key(pod)
     }
 
     /// Runs until it is told to stop.
     pub(crate) async fn run(mut self, mut inputs: Inputs, stop: CancellationToken) {
         loop {
             let wake = self.turn();
+            if self.rollback.is_due() {
+                let events = self.rollback.give_up(self.clock.now()).await;
+                self.tell(events);
+                continue;
+            }
             let at = self.clock.instant_of(wake.unwrap_or_else(|| self.clock.now().plus(PERIOD)));
-            let at = at.min(tokio::time::Instant::now() + PERIOD);
+            let longest = PERIOD.min(self.out.heartbeat.beat());
+            let at = at.min(tokio::time::Instant::now() + longest);
             tokio::select! {
                 Some(fact) = inputs.facts.recv() => self.take(fact),
                 Some(event) = inputs.exits.recv() => self.exit(event),
@@ -129,7 +169,8 @@ impl Reconciler {
             Order::StopAll(done) => {
                 info!(pods = self.observed.pods.len(), "stop all pods");
                 self.persist.freeze();
-                self.desired = Arc::default();
+                self.rollback.freeze();
+                self.rollback.name(Arc::default());
                 self.stopping = Some(done);
             }
         }
@@ -164,7 +205,10 @@ impl Reconciler {
                 let exit = core_exit(&exit);
                 info!(pod.uid = %pod, container, code = exit.code, oom = exit.oom_killed, "container exited");
                 match container.parse() {
-                    Ok(id) => self.take(Fact::Pod(pod, PodFact::Exited { id, exit })),
+                    Ok(id) => {
+                        let wanted = self.desired.pods.get(&pod).cloned();
+                        self.executor.exited(pod, id, exit, wanted);
+                    }
                     Err(error) => warn!(pod.uid = %pod, %error, "exit of a container that is not ours"),
                 }
             }
@@ -182,7 +226,7 @@ impl Reconciler {
                 let pod = self.observed.pods.get(uid);
                 let present = pod.and_then(|p| p.live(&id.name)).is_some_and(|l| l.attempt == id.attempt);
                 if !present && pod.is_some_and(|p| p.busy) {
-                    self.early.insert((uid.clone(), id.clone()), *exit);
+                    self.early.insert((uid.clone(), id.clone()), exit.clone());
                     return;
                 }
             }
@@ -194,42 +238,103 @@ impl Reconciler {
             _ => {}
         }
         let events = self.observed.apply(fact, &self.desired, now);
-        for event in events {
-            // Where nobody takes events (no hub for long), the newest are left out: statuses tell what matters.
-            let _ = self.out.events.try_send(event);
-        }
+        self.tell(events);
         if let Some(fact) = then {
             self.take(fact);
         }
     }
 
+    fn tell(&self, events: Vec<NodeEvent>) {
+        for event in events {
+            // Where nobody takes events (no hub for long), the newest are left out: statuses tell what matters.
+            let _ = self.out.events.try_send(event);
+        }
+    }
+
+    fn pull(&mut self, image: ImageReference, ask: bool) {
+        self.take(Fact::PullBegan { image: image.clone() });
+        self.executor.pull(image, ask);
+    }
+
     /// Plans and starts what is to be done. Returns when to look again.
     fn turn(&mut self) -> Option<Timestamp> {
         let now = self.clock.now();
+        self.settle_desired();
+        for _ in 0..MAX_PLANS {
+            if !self.act(now) {
+                break;
+            }
+        }
+        let next_probe = self.probe(now);
+        let statuses = self.publish(now);
+        self.persist.look(&self.observed);
+        let (pulls, next_look) = self.rollback.look(&self.desired, &self.observed, &statuses, now);
+        for pull in pulls {
+            if let Action::PullImage { image, ask } = pull {
+                self.pull(image, ask);
+            }
+        }
+        if let Some(done) = self.stopping.take_if(|_| self.observed.pods.is_empty()) {
+            let _ = done.send(());
+        }
+        [wake_at(&self.desired, &self.observed, now), next_probe, next_look].into_iter().flatten().min()
+    }
+
+    /// Plans once and starts what is to be done. True where a part of it was a mere note, so that there may be more.
+    fn act(&mut self, now: Timestamp) -> bool {
+        let mut noted = false;
         let mut work: BTreeMap<PodUid, Vec<Action>> = BTreeMap::new();
         for action in plan(&self.desired, &self.observed, now) {
-            match (action.pod().cloned(), action) {
-                (_, Action::PullImage { image, ask }) => {
-                    self.take(Fact::PullBegan { image: image.clone() });
-                    self.executor.pull(image, ask);
+            match action {
+                Action::PullImage { image, ask } => self.pull(image, ask),
+                Action::EndPod { pod, end } => {
+                    info!(pod.uid = %pod, reason = end.reason, "pod is ended");
+                    self.take(Fact::Pod(pod, PodFact::Ended(end)));
+                    noted = true;
                 }
-                (Some(pod), action) => work.entry(pod).or_default().push(action),
-                (None, _) => {}
+                Action::RunPostStart { pod, id, hook } => {
+                    self.take(Fact::Pod(pod.clone(), PodFact::PostStartBegan { id: id.clone() }));
+                    self.hook(pod, id, HookKind::PostStart, hook, None);
+                }
+                Action::BeginStop { pod, id, hook, deadline, why } => {
+                    info!(pod.uid = %pod, container = %id, why, "container is to end");
+                    let began = PodFact::StopBegan { id: id.clone(), hook: hook.is_some(), deadline, why };
+                    self.take(Fact::Pod(pod.clone(), began));
+                    if let Some(hook) = hook {
+                        self.hook(pod, id, HookKind::PreStop, hook, Some(deadline.since(now)));
+                    }
+                    noted = true;
+                }
+                action => {
+                    if let Some(pod) = action.pod() {
+                        work.entry(pod.clone()).or_default().push(action);
+                    }
+                }
             }
         }
         for (uid, actions) in work {
-            let ip = self.observed.pods.get(&uid).and_then(|p| p.sandbox.as_ref()).and_then(|s| s.ip);
+            let ip = self.address(&uid);
             let wanted = self.desired.pods.get(&uid).cloned();
             self.take(Fact::Pod(uid.clone(), PodFact::Busy));
             self.executor.work(PodWork { uid, wanted, ip }, actions);
         }
-        let next_probe = self.probe(now);
-        self.publish(now);
-        self.persist.look(&self.observed);
-        if let Some(done) = self.stopping.take_if(|_| self.observed.pods.is_empty()) {
-            let _ = done.send(());
-        }
-        [wake_at(&self.desired, &self.observed, now), next_probe].into_iter().flatten().min()
+        noted
+    }
+
+    fn hook(
+        &mut self,
+        pod: PodUid,
+        id: ContainerId,
+        kind: HookKind,
+        action: HookAction,
+        time: Option<Duration>,
+    ) {
+        let ip = self.address(&pod);
+        self.executor.hook(HookRun { pod, id, kind, action, time, ip });
+    }
+
+    fn address(&self, pod: &PodUid) -> Option<Ipv4Addr> {
+        self.observed.pods.get(pod).and_then(|p| p.sandbox.as_ref()).and_then(|s| s.ip)
     }
 
     fn probe(&mut self, now: Timestamp) -> Option<Timestamp> {
@@ -245,8 +350,8 @@ impl Reconciler {
         next
     }
 
-    fn publish(&mut self, now: Timestamp) {
-        let statuses = observed_statuses(&self.desired, &self.observed, now);
+    fn publish(&mut self, now: Timestamp) -> Statuses {
+        let statuses: Statuses = Arc::new(observed_statuses(&self.desired, &self.observed, now));
         let wish = Wish {
             document: self.document.clone(),
             local: local_pods(&self.desired, &self.observed, &statuses),
@@ -259,18 +364,27 @@ impl Reconciler {
             new
         });
         self.out.statuses.send_if_modified(|last| {
-            let new = **last != statuses;
+            let new = *last != statuses;
             if new {
-                *last = Arc::new(statuses);
+                *last = Arc::clone(&statuses);
             }
             new
         });
-        let settled = self.observed.pods.values().all(|pod| !pod.busy);
+        let waits = !self.observed.images.pulling.is_empty();
+        let settled = !waits && self.observed.pods.values().all(|pod| !pod.busy);
         self.out.settled.send_if_modified(|last| settled && !std::mem::replace(last, true));
+        statuses
     }
 }
 
 /// How a container ended, in the core's words.
 pub(crate) fn core_exit(exit: &gannet_agent_runtime::Exit) -> Exit {
-    Exit { code: exit.code, signal: exit.signal, oom_killed: exit.oom_killed, at: exit.at, known: exit.known }
+    Exit {
+        code: exit.code,
+        signal: exit.signal,
+        oom_killed: exit.oom_killed,
+        at: exit.at,
+        known: exit.known,
+        message: exit.message.clone().unwrap_or_default(),
+    }
 }

@@ -24,6 +24,7 @@ use tracing::{info, warn};
 
 use crate::brain::Brain;
 use crate::documents::Documents;
+use crate::node_figures::FreshFigures;
 use crate::pod_logs::NodeLogs;
 use crate::publish::Publisher;
 use crate::registry_server;
@@ -134,7 +135,8 @@ impl Hub {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ready: Arc::new(move || ready.is_leader()),
             objects: objects.clone(),
-            logs: Arc::new(NodeLogs(gateway)),
+            logs: Arc::new(NodeLogs(gateway.clone())),
+            figures: Arc::new(FreshFigures::new(gateway)),
         })?;
         let api = server.address();
         let kubeconfig = write_kubeconfig(args, &authority, api)?;

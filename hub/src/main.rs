@@ -9,6 +9,7 @@ mod follow;
 mod hub;
 mod ingest;
 mod machine;
+mod node_figures;
 mod node_identity;
 mod pod_logs;
 mod private_file;

@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
 use gannet_hub_api::objects::Status;
 use gannet_hub_api::{LogOptions, LogStream, PodLogs};
-use gannet_hub_gateway::{Gateway, LogStreamError};
+use gannet_hub_gateway::{Gateway, StreamError};
 use gannet_protocols_wire::LogRequest;
 use k8s_openapi::api::core::v1::Pod;
 
@@ -43,14 +43,14 @@ impl PodLogs for NodeLogs {
     }
 }
 
-fn status(error: LogStreamError) -> Status {
+fn status(error: StreamError) -> Status {
     let text = error.to_string();
     match error {
-        LogStreamError::NotConnected { .. } | LogStreamError::Lost { .. } => {
+        StreamError::NotConnected { .. } | StreamError::Lost { .. } => {
             Status::new(503, "ServiceUnavailable", text)
         }
-        LogStreamError::Timeout { .. } => Status::new(504, "Timeout", text),
-        LogStreamError::Refused { reason, .. } => Status::bad_request(reason),
-        LogStreamError::Fault { .. } => Status::internal(text),
+        StreamError::Timeout { .. } => Status::new(504, "Timeout", text),
+        StreamError::Refused { reason, .. } => Status::bad_request(reason),
+        StreamError::Fault { .. } => Status::internal(text),
     }
 }

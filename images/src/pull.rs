@@ -368,8 +368,10 @@ fn unpack_into(
 ) -> Result<(), UnpackError> {
     let temporary = store.temporary();
     let unpacked = unpack(blob, &temporary, diff_id, budget, store.limits());
-    let published = unpacked.and_then(|()| {
-        crate::store::atomic::publish(&temporary, target)
+    let published = unpacked.and_then(|listing| {
+        store
+            .keep_listing(diff_id, &listing)
+            .and_then(|()| crate::store::atomic::publish(&temporary, target))
             .map_err(|source| UnpackError::Write { path: "/".into(), source })
     });
     if published.is_err() {

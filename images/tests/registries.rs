@@ -360,3 +360,46 @@ async fn mutual_tls() {
         assert!(error.to_lowercase().contains(expect), "{error} does not say {expect}");
     }
 }
+
+/// What is damaged is found where it is used, or where somebody asks, and the next pull brings it again.
+#[tokio::test]
+async fn damage_is_found_and_mended() {
+    let fake = Fake::start(&[("app", &packed("one"))], |_| None).await;
+    let room = Room::new();
+    let here = vec![fake.registry()];
+    room.pull("app", here.clone()).await.unwrap();
+    let dir = room.dir.path().join("images");
+    let name = reference("app");
+    let files = |folder: &str| -> Vec<std::path::PathBuf> {
+        let list = std::fs::read_dir(dir.join(folder)).unwrap().flatten().map(|e| e.path());
+        list.filter(|path| !path.to_string_lossy().contains(".bad-")).collect()
+    };
+    // Manifest and configuration, each with a byte flipped.
+    for blob in files("blobs/sha256") {
+        let mut bytes = std::fs::read(&blob).unwrap();
+        bytes[10] ^= 1;
+        std::fs::write(&blob, bytes).unwrap();
+        assert_eq!(room.store.get(&name), None, "{}", blob.display());
+        assert_eq!(room.pull("app", here.clone()).await.unwrap(), "one");
+    }
+    let image = room.store.get(&name).unwrap();
+    assert_eq!(room.store.verify(&image).unwrap(), Vec::new());
+    let noise = image.layer_dirs[0].join("noise");
+    let mut bytes = std::fs::read(&noise).unwrap();
+    bytes[4242] ^= 1;
+    std::fs::write(&noise, bytes).unwrap();
+    assert_eq!(room.store.verify(&image).unwrap(), image.layers);
+    assert_eq!(room.store.get(&name), None);
+    assert_eq!(room.pull("app", here).await.unwrap(), "one");
+    let image = room.store.get(&name).unwrap();
+    assert_eq!(room.store.verify(&image).unwrap(), Vec::new());
+    // What was set aside stays for what runs from it, and goes after a boot.
+    let aside = std::fs::read_dir(dir.join("layers")).unwrap().flatten().map(|e| e.path());
+    let aside = aside.filter(|p| p.to_string_lossy().contains(".bad-")).collect::<Vec<_>>();
+    assert_eq!(aside.len(), 1);
+    std::fs::rename(&aside[0], dir.join("layers/00.bad-0-another-boot")).unwrap();
+    let Room { dir: kept, store } = room;
+    drop(store);
+    drop(ImageStore::open(&kept.path().join("images")).unwrap());
+    assert_eq!(std::fs::read_dir(kept.path().join("images/layers")).unwrap().count(), 1);
+}

@@ -1,11 +1,12 @@
 //! What an agent can do. The list is closed: the executor knows these and nothing else.
 
-use gannet_protocols_model::{Digest, ImageReference, PodUid, PullPolicy, Timestamp};
+use gannet_protocols_model::{Digest, HookAction, ImageReference, PodUid, PullPolicy, Resources, Timestamp};
 
 use crate::container_id::ContainerId;
+use crate::record::PodEnd;
 
 /// One thing to do. Each may be done again after a crash at any point.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
     /// Get an image. Belongs to no pod: it never holds one up that does not need it.
     PullImage {
@@ -32,6 +33,38 @@ pub enum Action {
         id: ContainerId,
         /// From which image.
         image: Digest,
+    },
+    /// Run a container's `postStart` hook beside all else.
+    RunPostStart {
+        /// Of which pod.
+        pod: PodUid,
+        /// Which run.
+        id: ContainerId,
+        /// What to do.
+        hook: HookAction,
+    },
+    /// Give a running container other resources.
+    ResizeContainer {
+        /// Of which pod.
+        pod: PodUid,
+        /// Which run.
+        id: ContainerId,
+        /// What it should have.
+        resources: Resources,
+    },
+    /// Note that a container is to end, and run its `preStop` hook beside all else. Its signal waits for the hook and for
+    /// the containers that have to end before it; a later plan sends it.
+    BeginStop {
+        /// Of which pod.
+        pod: PodUid,
+        /// Which run.
+        id: ContainerId,
+        /// What to do before the signal.
+        hook: Option<HookAction>,
+        /// When the wait is over at the latest.
+        deadline: Timestamp,
+        /// Why, in a sentence.
+        why: String,
     },
     /// Send the stop signal; the kill follows at the deadline.
     StopContainer {
@@ -60,6 +93,18 @@ pub enum Action {
         /// Which run.
         id: ContainerId,
     },
+    /// Note that the node ends a pod as a whole.
+    EndPod {
+        /// Which.
+        pod: PodUid,
+        /// Why.
+        end: PodEnd,
+    },
+    /// Remove sandbox, network, volumes and folders of a pod that the node ended. What is remembered of it stays.
+    ClearPod {
+        /// Which.
+        pod: PodUid,
+    },
     /// Remove sandbox, network, volumes and folders. Nothing of the pod is left then.
     RemovePod {
         /// Which.
@@ -75,6 +120,11 @@ impl Action {
             Self::PreparePod { pod }
             | Self::UpdateVolumes { pod }
             | Self::StartContainer { pod, .. }
+            | Self::RunPostStart { pod, .. }
+            | Self::ResizeContainer { pod, .. }
+            | Self::BeginStop { pod, .. }
+            | Self::EndPod { pod, .. }
+            | Self::ClearPod { pod }
             | Self::StopContainer { pod, .. }
             | Self::KillContainer { pod, .. }
             | Self::RemoveContainer { pod, .. }

@@ -9,6 +9,9 @@ use crate::fact::{Fact, PodFact};
 use crate::observed::{Failure, Observed, ObservedPod};
 use crate::record::{PodRecord, ResolvedImage};
 
+/// kubelet's word for a container that asks for devices which are not there.
+pub(crate) const NO_DEVICES: &str = "UnexpectedAdmissionError";
+
 impl Observed {
     /// The node as the records tell it, before anything was adopted.
     pub fn from_records(records: impl IntoIterator<Item = (PodUid, PodRecord)>) -> Self {
@@ -28,6 +31,9 @@ impl Observed {
             pod.record.namespace.clone_from(&wanted.entry.namespace);
             pod.record.name.clone_from(&wanted.entry.name);
             pod.record.grace_seconds = grace.unwrap_or(pod.record.grace_seconds);
+            if wanted.manifest.is_some() {
+                pod.manifest.clone_from(&wanted.manifest);
+            }
             Change { uid, wanted: Some(wanted), now }.over_where_ended(pod);
             if pod.wanted.replace(wanted.entry.manifest) != Some(wanted.entry.manifest) {
                 pod.try_again();
@@ -59,6 +65,12 @@ impl Observed {
             }
             Fact::LinkUp => {
                 self.images.failures.values_mut().for_each(|f| f.backoff.seconds = 0);
+                Vec::new()
+            }
+            Fact::DevicesChanged => {
+                let containers = self.pods.values_mut().flat_map(|pod| pod.containers.values_mut());
+                let failures = containers.filter_map(|c| c.failure.as_mut());
+                failures.filter(|f| f.reason == NO_DEVICES).for_each(|f| f.backoff.seconds = 0);
                 Vec::new()
             }
             Fact::Pod(uid, PodFact::Removed) => {
@@ -147,8 +159,11 @@ fn tell_users<'a>(
 ) -> Vec<NodeEvent> {
     let mut events = Vec::new();
     for (uid, wanted) in desired.pods.iter().filter(|(_, d)| d.entry.stop_within_seconds.is_none()) {
-        let Some(manifest) = &wanted.manifest else { continue };
-        if let Some(container) = manifest.all_containers().find(|c| c.image == *image) {
+        // Also what runs only once the image is here.
+        let manifests =
+            wanted.manifest.iter().chain(wanted.instead.iter().filter_map(|i| i.waits_for.as_ref()));
+        let mut containers = manifests.flat_map(|m| m.all_containers());
+        if let Some(container) = containers.find(|c| c.image == *image) {
             events.extend(tell(&Teller { pod: uid, at: now }, &container.name));
         }
     }

@@ -14,8 +14,16 @@ pub struct Definition(Box<str>);
 impl Definition {
     /// The definition of a container.
     pub fn of(container: &Container) -> Self {
-        let digest = Digest::of(container.image.to_string().as_bytes());
-        Self(digest.hex()[..8].into())
+        Self::hash(&container.image.to_string())
+    }
+
+    /// The definition of a container of a pod that went back from this manifest: whatever ran before is started anew.
+    pub fn after(failed: &Digest, container: &Container) -> Self {
+        Self::hash(&format!("{} after {failed}", container.image))
+    }
+
+    fn hash(text: &str) -> Self {
+        Self(Digest::of(text.as_bytes()).hex()[..8].into())
     }
 }
 

@@ -9,7 +9,13 @@ pub(crate) struct Teller<'a> {
 }
 
 impl Teller<'_> {
-    fn event(&self, container: Option<&str>, kind: EventKind, reason: &str, message: String) -> NodeEvent {
+    pub(crate) fn event(
+        &self,
+        container: Option<&str>,
+        kind: EventKind,
+        reason: &str,
+        message: String,
+    ) -> NodeEvent {
         NodeEvent {
             at: self.at,
             pod: Some(self.pod.clone()),

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use gannet_protocols_model::{Digest, ImageReference, PodUid, Timestamp};
+use gannet_protocols_model::{Digest, ImageReference, PodUid, Resources, Timestamp};
 
 use crate::container_id::ContainerId;
 use crate::observed::{Exit, LiveState};
 use crate::probes::ProbeKind;
+use crate::record::PodEnd;
 
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub enum Fact {
     },
     /// The link to the hub is up again: what failed for lack of a network is worth another try.
     LinkUp,
+    /// Device units came back or became free: containers that wait for one may try again.
+    DevicesChanged,
     /// Something about one pod.
     Pod(PodUid, PodFact),
 }
@@ -59,6 +62,8 @@ pub enum PodFact {
     Prepared {
         /// From which manifest.
         manifest: Digest,
+        /// And from which fields of its entry ([`crate::DesiredPod::fields_digest`]).
+        fields: Option<Digest>,
         /// Its address; `None` on the node's network.
         ip: Option<Ipv4Addr>,
     },
@@ -66,6 +71,8 @@ pub enum PodFact {
     VolumesUpdated {
         /// Which manifest.
         manifest: Digest,
+        /// And which fields of its entry.
+        fields: Option<Digest>,
     },
     /// It could not be prepared, updated or removed.
     Failed {
@@ -74,6 +81,10 @@ pub enum PodFact {
         /// Why.
         message: String,
     },
+    /// The node ends it as a whole: it passed its deadline, or has to make room. Only the first such fact counts.
+    Ended(PodEnd),
+    /// Nothing is left of it but what is remembered.
+    Cleared,
     /// Nothing is left of it.
     Removed,
     /// A container runs.
@@ -86,8 +97,40 @@ pub enum PodFact {
         digest: Digest,
         /// The signal that asks it to end.
         stop_signal: i32,
+        /// What it has of the node's CPU and memory.
+        resources: Resources,
         /// Since when.
         at: Timestamp,
+    },
+    /// A container's `postStart` hook was begun.
+    PostStartBegan {
+        /// Of which run.
+        id: ContainerId,
+    },
+    /// A hook ended.
+    HookEnded {
+        /// Of which run.
+        id: ContainerId,
+        /// Which of its hooks.
+        kind: HookKind,
+        /// Well, or why not.
+        result: Result<(), String>,
+    },
+    /// A container has other resources.
+    Resized {
+        /// Which run.
+        id: ContainerId,
+        /// What it has now.
+        resources: Resources,
+    },
+    /// A container could not be given other resources.
+    NotResized {
+        /// Which run.
+        id: ContainerId,
+        /// Why.
+        message: String,
+        /// Whether this node can never give them.
+        never: bool,
     },
     /// A container could not be started.
     NotStarted {
@@ -102,6 +145,17 @@ pub enum PodFact {
         id: ContainerId,
         /// How.
         exit: Exit,
+    },
+    /// A container is to end: its `preStop` hook was begun, or it waits for its turn.
+    StopBegan {
+        /// Which run.
+        id: ContainerId,
+        /// Whether a hook was begun.
+        hook: bool,
+        /// When that wait is over at the latest.
+        deadline: Timestamp,
+        /// Why, in a sentence.
+        why: String,
     },
     /// A container was asked to end.
     StopSent {
@@ -142,6 +196,26 @@ pub enum PodFact {
         /// Well, or why not.
         result: Result<(), String>,
     },
+    /// A probe could not be made: it says nothing of the container.
+    ProbeLost {
+        /// Of which container.
+        container: String,
+        /// Of which of its runs.
+        attempt: u32,
+        /// Which probe.
+        kind: ProbeKind,
+        /// Why.
+        message: String,
+    },
+}
+
+/// Which of a container's hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HookKind {
+    /// Right after the start.
+    PostStart,
+    /// Before the stop signal.
+    PreStop,
 }
 
 /// A container that an earlier agent had started.
@@ -180,6 +254,8 @@ pub enum StartStep {
     Config,
     /// The node could not make what the container needs: root file system, mounts.
     Create,
+    /// The devices that it asks for are not there, or others have them.
+    Devices,
     /// The command could not be run. Counts as a run that ended.
     Run,
 }

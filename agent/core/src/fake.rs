@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gannet_protocols_model::{
-    Digest, Generation, Manifest, NodeEvent, PodEntry, PodStatus, PodUid, Timestamp,
+    ByteSize, Digest, Generation, Manifest, NodeEvent, PodEntry, PodStatus, PodUid, Timestamp,
 };
 
 use crate::{
-    Action, ContainerId, DesiredPod, DesiredWorld, Exit, Fact, LiveState, Observed, PodFact, StartFailure,
-    StartStep, observed_statuses, plan, wake_at,
+    Action, ContainerId, DesiredPod, DesiredWorld, Exit, Fact, HookKind, LiveState, Observed, PodFact,
+    StartFailure, StartStep, observed_statuses, plan, wake_at,
 };
 
 pub(crate) struct Node {
@@ -26,14 +26,17 @@ pub(crate) fn uid(name: &str) -> PodUid {
     name.parse().unwrap()
 }
 
-/// A manifest of containers given as `name`, `init:name`, each with the image `name:1`, with edits as JSON.
+/// A manifest of containers given as `name`, `init:name`, `side:name`, each with the image `name:1`.
 pub(crate) fn manifest(policy: &str, containers: &[&str]) -> Manifest {
     let mut lists: BTreeMap<bool, Vec<serde_json::Value>> = BTreeMap::new();
     for container in containers {
-        let (init, name) = container.strip_prefix("init:").map_or((false, *container), |name| (true, name));
-        let json =
+        let (kind, name) = container.split_once(':').unwrap_or(("", container));
+        let mut json =
             serde_json::json!({"name": name, "image": format!("{name}:1"), "pull_policy": "IfNotPresent"});
-        lists.entry(init).or_default().push(json);
+        if kind == "side" {
+            json["sidecar"] = true.into();
+        }
+        lists.entry(!kind.is_empty()).or_default().push(json);
     }
     let json = serde_json::json!({
         "version": 1, "restart_policy": policy, "termination_grace_seconds": 30,
@@ -67,9 +70,10 @@ impl Node {
             stop_within_seconds: None,
         };
         self.desired.generation = Generation(self.desired.generation.0 + 1);
-        self.desired
-            .pods
-            .insert(uid(pod), Arc::new(DesiredPod { entry, manifest: Some(Arc::new(manifest)) }));
+        self.desired.pods.insert(
+            uid(pod),
+            Arc::new(DesiredPod { entry, manifest: Some(Arc::new(manifest)), instead: None }),
+        );
         self.observed.admit(&self.desired, self.now);
     }
 
@@ -100,6 +104,11 @@ impl Node {
         self.plan().iter().map(short).collect()
     }
 
+    fn wanted_volumes(&self, pod: &PodUid) -> (Digest, Option<Digest>) {
+        let wanted = &self.desired.pods[pod];
+        (wanted.entry.manifest, wanted.fields_digest())
+    }
+
     pub(crate) fn carry_out(&mut self, action: &Action) {
         self.done.push(action.clone());
         let now = self.now;
@@ -112,12 +121,12 @@ impl Node {
                 self.fact(Fact::PullEnded { image, result, note: String::new() });
             }
             Action::PreparePod { pod } => {
-                let manifest = self.desired.pods[&pod].entry.manifest;
-                self.pod_fact(&pod, PodFact::Prepared { manifest, ip: None });
+                let (manifest, fields) = self.wanted_volumes(&pod);
+                self.pod_fact(&pod, PodFact::Prepared { manifest, fields, ip: None });
             }
             Action::UpdateVolumes { pod } => {
-                let manifest = self.desired.pods[&pod].entry.manifest;
-                self.pod_fact(&pod, PodFact::VolumesUpdated { manifest });
+                let (manifest, fields) = self.wanted_volumes(&pod);
+                self.pod_fact(&pod, PodFact::VolumesUpdated { manifest, fields });
             }
             Action::StartContainer { pod, id, image } => self.start(&pod, id, image),
             Action::StopContainer { pod, id, deadline, why, .. } => {
@@ -127,6 +136,28 @@ impl Node {
                     self.exit(&pod, &id, 143);
                 }
             }
+            Action::BeginStop { pod, id, hook, deadline, why } => {
+                let hook = hook.is_some();
+                self.pod_fact(&pod, PodFact::StopBegan { id: id.clone(), hook, deadline, why });
+                if hook {
+                    self.hook(&pod, id, HookKind::PreStop);
+                }
+            }
+            Action::RunPostStart { pod, id, .. } => {
+                self.pod_fact(&pod, PodFact::PostStartBegan { id: id.clone() });
+                self.hook(&pod, id, HookKind::PostStart);
+            }
+            Action::ResizeContainer { pod, id, resources } => {
+                // A limit of one byte is below what is in use.
+                let fact = if resources.memory_limit == Some(ByteSize(1)) {
+                    PodFact::NotResized { id, message: "in use".to_owned(), never: false }
+                } else {
+                    PodFact::Resized { id, resources }
+                };
+                self.pod_fact(&pod, fact);
+            }
+            Action::EndPod { pod, end } => self.pod_fact(&pod, PodFact::Ended(end)),
+            Action::ClearPod { pod } => self.pod_fact(&pod, PodFact::Cleared),
             Action::KillContainer { pod, id } => {
                 self.pod_fact(&pod, PodFact::KillSent { id: id.clone() });
                 self.exit(&pod, &id, 137);
@@ -135,6 +166,15 @@ impl Node {
             Action::RemovePod { pod } => self.pod_fact(&pod, PodFact::Removed),
         }
         assert_eq!(self.now, now);
+    }
+
+    /// A container named so has hooks that fail, or never end.
+    fn hook(&mut self, pod: &PodUid, id: ContainerId, kind: HookKind) {
+        if id.name.starts_with("hang") {
+            return;
+        }
+        let result = if id.name.starts_with("badhook") { Err("bad".to_owned()) } else { Ok(()) };
+        self.pod_fact(pod, PodFact::HookEnded { id, kind, result });
     }
 
     fn start(&mut self, pod: &PodUid, id: ContainerId, digest: Digest) {
@@ -158,16 +198,20 @@ impl Node {
             .unwrap()
             .init_containers
             .iter()
-            .any(|c| c.name == id.name);
-        let image = container.image;
-        self.pod_fact(pod, PodFact::Started { id: id.clone(), image, digest, stop_signal: 15, at });
+            .any(|c| c.name == id.name && !c.sidecar);
+        let (image, resources) = (container.image, container.resources);
+        self.pod_fact(
+            pod,
+            PodFact::Started { id: id.clone(), image, digest, stop_signal: 15, resources, at },
+        );
         if init || id.name.starts_with("job") {
             self.exit(pod, &id, 0);
         }
     }
 
     pub(crate) fn exit(&mut self, pod: &PodUid, id: &ContainerId, code: i32) {
-        let exit = Exit { code, signal: None, oom_killed: false, at: self.now, known: true };
+        let exit =
+            Exit { code, signal: None, oom_killed: false, at: self.now, known: true, message: String::new() };
         self.pod_fact(pod, PodFact::Exited { id: id.clone(), exit });
     }
 
@@ -213,6 +257,27 @@ impl Node {
         self.fact(Fact::AdoptionEnded);
     }
 
+    /// The agent is killed and started again: it adopts what runs.
+    pub(crate) fn restart_agent(&mut self) {
+        let before = std::mem::take(&mut self.observed);
+        let records = before.pods.iter().map(|(uid, pod)| (uid.clone(), pod.record.clone()));
+        self.observed = Observed::from_records(records.collect::<Vec<_>>());
+        self.fact(Fact::ImagesHere { local: before.images.local });
+        self.observed.admit(&self.desired, self.now);
+        for (uid, pod) in &before.pods {
+            let Some(sandbox) = &pod.sandbox else { continue };
+            let run = |(name, c): (&String, &crate::ObservedContainer)| {
+                let live = c.live.clone()?;
+                let id =
+                    ContainerId { name: name.clone(), attempt: live.attempt, definition: live.definition };
+                Some(crate::AdoptedContainer { id, state: live.state })
+            };
+            let containers = pod.containers.iter().filter_map(run).collect();
+            self.pod_fact(uid, PodFact::Adopted { ip: sandbox.ip, containers });
+        }
+        self.fact(Fact::AdoptionEnded);
+    }
+
     pub(crate) fn running(&self) -> Vec<String> {
         let mut running = Vec::new();
         for (uid, pod) in &self.observed.pods {
@@ -237,6 +302,13 @@ pub(crate) fn short(action: &Action) -> String {
         Action::StopContainer { pod, id, signal, .. } => {
             format!("stop {pod}/{}.{} {signal}", id.name, id.attempt)
         }
+        Action::BeginStop { pod, id, hook, .. } => {
+            format!("{} {pod}/{}.{}", if hook.is_some() { "prestop" } else { "turn" }, id.name, id.attempt)
+        }
+        Action::RunPostStart { pod, id, .. } => format!("poststart {pod}/{}.{}", id.name, id.attempt),
+        Action::ResizeContainer { pod, id, .. } => format!("resize {pod}/{}.{}", id.name, id.attempt),
+        Action::EndPod { pod, end } => format!("end {pod} {}", end.reason),
+        Action::ClearPod { pod } => format!("clear {pod}"),
         Action::KillContainer { pod, id } => format!("kill {pod}/{}.{}", id.name, id.attempt),
         Action::RemoveContainer { pod, id } => format!("remove {pod}/{}.{}", id.name, id.attempt),
         Action::RemovePod { pod } => format!("remove {pod}"),

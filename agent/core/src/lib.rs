@@ -15,6 +15,7 @@ mod apply_pod;
 mod container_id;
 mod desired;
 mod event;
+mod evict;
 mod fact;
 #[cfg(test)]
 mod fake;
@@ -23,17 +24,21 @@ mod phases;
 mod plan;
 mod probes;
 mod record;
+mod resize;
 mod restart;
+mod rollback;
 
 pub use action::Action;
 pub use container_id::{ContainerId, ContainerIdError, Definition};
-pub use desired::{DesiredPod, DesiredWorld};
-pub use fact::{AdoptedContainer, Fact, PodFact, PodStep, StartFailure, StartStep};
+pub use desired::{DesiredPod, DesiredWorld, Instead};
+pub use evict::{Level, PodDisk, Pressure, Signal, has_limits, over_limit, victim};
+pub use fact::{AdoptedContainer, Fact, HookKind, PodFact, PodStep, StartFailure, StartStep};
 pub use observed::{
-    Exit, Failure, Images, Live, LiveState, Observed, ObservedContainer, ObservedPod, Sandbox, Stopping,
+    Exit, Failure, Hook, Images, Live, LiveState, Observed, ObservedContainer, ObservedPod, Sandbox, Stopping,
 };
 pub use phases::{observed_statuses, pod_status};
 pub use plan::{plan, wake_at};
 pub use probes::{ProbeKind, ProbeRun, ProbeState, Probes, due_probes};
-pub use record::{ContainerRecord, PodRecord, ResolvedImage};
+pub use record::{ContainerRecord, PodEnd, PodRecord, ResolvedImage};
 pub use restart::Backoff;
+pub use rollback::{Exhausted, Healthy, OwnerMemory, RollbackMemory, Sight};

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use gannet_protocols_model::{Digest, ImageReference, PodUid, Terminated, Timestamp};
+use gannet_protocols_model::{Container, Digest, ImageReference, Manifest, PodUid, Terminated, Timestamp};
 
 use crate::container_id::Definition;
 use crate::probes::Probes;
@@ -45,6 +46,8 @@ pub struct ObservedPod {
     pub failure: Option<Failure>,
     /// Its containers by name.
     pub containers: BTreeMap<String, ObservedContainer>,
+    /// The manifest that it last should run: its hooks and the order of its end, for when nobody wants it any more.
+    pub manifest: Option<Arc<Manifest>>,
 }
 
 /// A pod's sandbox.
@@ -61,6 +64,8 @@ pub struct ObservedContainer {
     pub live: Option<Live>,
     /// Why it could not be started.
     pub failure: Option<Failure>,
+    /// Why it could not be given the resources of its manifest.
+    pub resize: Option<Failure>,
     /// Its probes in this run.
     pub probes: Probes,
 }
@@ -74,8 +79,24 @@ pub struct Live {
     pub definition: Definition,
     /// How far it is.
     pub state: LiveState,
+    /// Its `postStart` hook.
+    pub post_start: Hook,
     /// Set once it was asked to end.
     pub stopping: Option<Stopping>,
+}
+
+/// How far a hook of a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hook {
+    /// Not begun.
+    #[default]
+    Waiting,
+    /// Under way.
+    Running,
+    /// Over, or there is none.
+    Done,
+    /// It failed.
+    Failed,
 }
 
 /// How far a run is.
@@ -98,7 +119,7 @@ pub enum LiveState {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exit {
     /// 0 to 255; 128 and the signal's number where a signal ended it.
     pub code: i32,
@@ -110,6 +131,8 @@ pub struct Exit {
     pub at: Timestamp,
     /// Whether anybody saw it end; otherwise the code is a guess.
     pub known: bool,
+    /// What the container itself said of it (`terminationMessagePath`).
+    pub message: String,
 }
 
 /// A container that was asked to end.
@@ -117,8 +140,12 @@ pub struct Exit {
 pub struct Stopping {
     /// When it was asked.
     pub since: Timestamp,
-    /// When it is made to.
+    /// When it is made to; until the signal was sent, when that is sent at the latest.
     pub deadline: Timestamp,
+    /// Its `preStop` hook.
+    pub hook: Hook,
+    /// When its signal was sent.
+    pub signalled: Option<Timestamp>,
     /// When it was last made to.
     pub killed: Option<Timestamp>,
 }
@@ -158,15 +185,15 @@ impl Failure {
 
 impl Exit {
     /// As it stands in a status.
-    pub fn to_terminated(self, started_at: Option<Timestamp>) -> Terminated {
+    pub fn to_terminated(&self, started_at: Option<Timestamp>) -> Terminated {
         let reason = match self {
             Self { known: false, .. } => "ContainerStatusUnknown",
             Self { oom_killed: true, .. } => "OOMKilled",
             Self { code: 0, .. } => "Completed",
             _ => "Error",
         };
-        let message = if self.known {
-            String::new()
+        let message = if self.known || !self.message.is_empty() {
+            self.message.clone()
         } else {
             "The container could not be located when the agent looked for it".to_owned()
         };
@@ -188,19 +215,33 @@ impl Live {
     }
 }
 
+impl ObservedContainer {
+    /// Whether the (running) container has started: its `postStart` hook is done, and its startup probe succeeded.
+    pub fn is_started(&self, container: &Container) -> bool {
+        let hooked = container.post_start.is_none()
+            || self.live.as_ref().is_some_and(|live| live.post_start == Hook::Done);
+        hooked && self.probes.started(container)
+    }
+
+    /// Whether the (running) container is ready.
+    pub fn is_ready(&self, container: &Container) -> bool {
+        self.is_started(container) && self.probes.ready(container)
+    }
+}
+
 impl ObservedPod {
     /// A pod of which the node hears for the first time.
     pub(crate) fn new(record: PodRecord) -> Self {
         let containers =
             record.containers.keys().map(|name| (name.clone(), ObservedContainer::default())).collect();
-        Self { record, wanted: None, busy: false, sandbox: None, failure: None, containers }
+        Self { record, wanted: None, busy: false, sandbox: None, failure: None, containers, manifest: None }
     }
 
     /// What failed with the old manifest may do with the new one.
     pub(crate) fn try_again(&mut self) {
-        let failures =
-            self.containers.values_mut().filter_map(|c| c.failure.as_mut()).chain(self.failure.as_mut());
-        failures.for_each(|f| f.backoff.seconds = 0);
+        let containers = self.containers.values_mut();
+        let failures = containers.flat_map(|c| c.failure.as_mut().into_iter().chain(c.resize.as_mut()));
+        failures.chain(self.failure.as_mut()).for_each(|f| f.backoff.seconds = 0);
     }
 
     /// The container's present run.
@@ -211,6 +252,16 @@ impl ObservedPod {
     /// The container's history.
     pub fn history(&self, container: &str) -> Option<&ContainerRecord> {
         self.record.containers.get(container)
+    }
+
+    /// Whether nothing of the pod will ever be started again: its containers are over, or an init container failed.
+    pub(crate) fn is_finished(&self, manifest: &Manifest) -> bool {
+        let over = |c: &Container| {
+            self.history(&c.name).is_some_and(|h| h.over) && !self.live(&c.name).is_some_and(Live::is_running)
+        };
+        let failed = |c: &Container| over(c) && self.ended(&c.name).is_some_and(|e| e.exit_code != 0);
+        manifest.init_containers.iter().filter(|c| !c.sidecar).any(failed)
+            || manifest.containers.iter().all(over)
     }
 
     /// How the container's last run ended, if it is over and none has begun since.

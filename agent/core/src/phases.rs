@@ -10,6 +10,7 @@ use gannet_protocols_model::{
 use crate::container_id::ContainerId;
 use crate::desired::{DesiredPod, DesiredWorld};
 use crate::observed::{Images, Live, LiveState, Observed, ObservedPod};
+use crate::resize::{progress, resize};
 use crate::restart::restarts;
 
 /// The status of every pod that is desired or of which something is left.
@@ -33,12 +34,25 @@ pub fn pod_status(
     now: Timestamp,
 ) -> PodStatus {
     let manifest = wanted.and_then(|w| w.manifest.as_deref());
-    let teller = Teller { uid, pod, manifest, images, now };
+    // Whether what ended is started again, as far as the restart policy lets it.
+    let goes_on = pod.record.ended.is_none()
+        && wanted.is_some_and(|w| w.entry.stop_within_seconds.is_none())
+        && !manifest.is_some_and(|m| pod.is_finished(m));
+    let teller = Teller { uid, pod, manifest, goes_on, images, now };
     let (init, main) = match manifest {
-        Some(manifest) => (teller.init(manifest), teller.main(manifest)),
+        Some(manifest) => {
+            let init = teller.init(manifest);
+            let main = teller.main(manifest, &init);
+            (init, main)
+        }
         None => (Vec::new(), teller.unknown()),
     };
-    let phase = manifest.map_or(PodPhase::Running, |m| phase(m.restart_policy, &init, &main));
+    let ended = pod.record.ended.as_ref();
+    let phase = match (ended, manifest) {
+        (Some(_), _) => PodPhase::Failed,
+        (None, Some(manifest)) => phase(manifest, &init, &main),
+        (None, None) => PodPhase::Running,
+    };
     let failure = pod.failure.as_ref().filter(|_| matches!(phase, PodPhase::Pending));
     let missing = wanted.is_some_and(|w| w.manifest.is_none());
     PodStatus {
@@ -46,13 +60,13 @@ pub fn pod_status(
         namespace: pod.record.namespace.clone(),
         name: pod.record.name.clone(),
         manifest: wanted.map_or(pod.record.manifest, |w| w.entry.manifest),
-        phase: if missing && pod.sandbox.is_none() { PodPhase::Pending } else { phase },
-        reason: missing.then(|| "ManifestMissing".to_owned()),
-        message: failure.map(|f| f.message.clone()),
+        phase: if missing && ended.is_none() && pod.sandbox.is_none() { PodPhase::Pending } else { phase },
+        reason: ended.map(|e| e.reason.clone()).or(missing.then(|| "ManifestMissing".to_owned())),
+        message: ended.map(|e| &e.message).or(failure.map(|f| &f.message)).cloned(),
         ip: pod.sandbox.as_ref().and_then(|s| s.ip),
         started_at: Some(pod.record.first_seen),
-        rolled_back: None,
-        resize: None,
+        rolled_back: wanted.and_then(|w| w.instead.as_ref()).and_then(|i| i.rolled_back.clone()),
+        resize: manifest.and_then(|m| progress(pod, m)),
         init_containers: init,
         containers: main,
     }
@@ -62,6 +76,7 @@ struct Teller<'a> {
     uid: &'a PodUid,
     pod: &'a ObservedPod,
     manifest: Option<&'a Manifest>,
+    goes_on: bool,
     images: &'a Images,
     now: Timestamp,
 }
@@ -69,23 +84,31 @@ struct Teller<'a> {
 impl Teller<'_> {
     fn init(&self, manifest: &Manifest) -> Vec<ContainerStatus> {
         let mut before_done = true;
+        let begun = manifest.containers.iter().any(|c| self.pod.live(&c.name).is_some());
         let mut list = Vec::with_capacity(manifest.init_containers.len());
         for container in &manifest.init_containers {
-            let status = self.container(container, before_done, true);
-            before_done &= matches!(&status.state, ContainerState::Terminated(t) if t.exit_code == 0);
+            let status = self.container(container, before_done || begun, !container.sidecar);
+            before_done &= match &status.state {
+                ContainerState::Terminated(t) => !container.sidecar && t.exit_code == 0,
+                ContainerState::Running { .. } => container.sidecar && status.started,
+                ContainerState::Waiting { .. } => false,
+            };
             list.push(status);
         }
         list
     }
 
-    fn main(&self, manifest: &Manifest) -> Vec<ContainerStatus> {
-        let started = manifest.containers.iter().any(|c| self.pod.live(&c.name).is_some());
-        let init_done = manifest.init_containers.iter().all(|c| {
-            self.pod
-                .live(&c.name)
-                .is_some_and(|l| matches!(l.state, LiveState::Exited { exit, .. } if exit.code == 0))
+    fn main(&self, manifest: &Manifest, init: &[ContainerStatus]) -> Vec<ContainerStatus> {
+        let begun = manifest.containers.iter().any(|c| self.pod.live(&c.name).is_some());
+        let done = manifest.init_containers.iter().zip(init).all(|(container, status)| {
+            let live = self.pod.live(&container.name);
+            match live.map(|l| &l.state) {
+                Some(LiveState::Running { .. }) => container.sidecar && status.started,
+                Some(LiveState::Exited { exit, .. }) => !container.sidecar && exit.code == 0,
+                Some(LiveState::Created) | None => false,
+            }
         });
-        manifest.containers.iter().map(|c| self.container(c, started || init_done, false)).collect()
+        manifest.containers.iter().map(|c| self.container(c, begun || done, false)).collect()
     }
 
     /// `turn`: whether all that has to run before it is done.
@@ -95,7 +118,7 @@ impl Teller<'_> {
         let history = self.pod.history(name);
         let state = self.state(container, turn, init);
         let running = matches!(state, ContainerState::Running { .. });
-        let probes = self.pod.containers.get(name).map(|c| c.probes);
+        let observed = self.pod.containers.get(name);
         let before = match &state {
             // The crash that it waits after.
             ContainerState::Waiting { .. } => {
@@ -109,9 +132,9 @@ impl Teller<'_> {
             name: name.clone(),
             last: before,
             restart_count: restart_count(live, history.map_or(0, |h| h.attempts)),
-            ready: if init { succeeded } else { running && probes.is_some_and(|p| p.ready(container)) },
-            started: running && probes.is_some_and(|p| p.started(container)),
-            resources: None,
+            ready: if init { succeeded } else { running && observed.is_some_and(|o| o.is_ready(container)) },
+            started: running && observed.is_some_and(|o| o.is_started(container)),
+            resources: resize(self.pod, container).map(|r| r.has),
             image_id: history.and_then(|h| h.image.as_ref()).filter(|_| live.is_some()).map(|i| i.digest),
             container_id: live.map(|l| container_id(self.uid, name, l)),
             state,
@@ -125,8 +148,8 @@ impl Teller<'_> {
         }
         let rerun = init && self.pod.live(name).is_none() && self.pod.sandbox.is_none();
         if let Some(ended) = self.pod.ended(name).filter(|_| !rerun) {
-            let again = self.manifest.is_some_and(|m| restarts(m.restart_policy, ended.exit_code))
-                && !(init && ended.exit_code == 0);
+            let again =
+                self.goes_on && self.again(container, ended.exit_code) && !(init && ended.exit_code == 0);
             return if again { self.restarting(container, ended) } else { ContainerState::Terminated(ended) };
         }
         if !turn {
@@ -139,9 +162,16 @@ impl Teller<'_> {
         self.trouble(container).unwrap_or_else(not_started)
     }
 
+    /// Whether a container that ended with this code has another run.
+    fn again(&self, container: &Container, code: i32) -> bool {
+        container.sidecar
+            || self.pod.history(&container.name).is_some_and(|h| h.renew)
+            || self.manifest.is_some_and(|m| restarts(m.restart_policy, code))
+    }
+
     /// Ended, and to be started again: waits, or is about to.
     fn restarting(&self, container: &Container, ended: Terminated) -> ContainerState {
-        let backoff = self.pod.history(&container.name).and_then(|h| h.backoff);
+        let backoff = self.pod.history(&container.name).filter(|h| !h.renew).and_then(|h| h.backoff);
         if let Some(backoff) = backoff.filter(|b| b.until(ended.finished_at, self.now).is_some()) {
             let (name, record) = (&container.name, &self.pod.record);
             let message = format!(
@@ -232,9 +262,20 @@ fn go_duration(seconds: u32) -> String {
 }
 
 /// kubelet's rules (`getPhase`).
-fn phase(policy: RestartPolicy, init: &[ContainerStatus], main: &[ContainerStatus]) -> PodPhase {
-    let mut pending_init = false;
-    for status in init {
+fn phase(manifest: &Manifest, init: &[ContainerStatus], main: &[ContainerStatus]) -> PodPhase {
+    let policy = manifest.restart_policy;
+    let (mut pending_init, mut pending_sidecar, mut sidecar_runs) = (false, false, false);
+    for (container, status) in manifest.init_containers.iter().zip(init) {
+        let running = matches!(status.state, ContainerState::Running { .. });
+        if container.sidecar {
+            sidecar_runs |= running;
+            pending_sidecar |= match &status.state {
+                ContainerState::Running { .. } => !status.started,
+                ContainerState::Terminated(_) => false,
+                ContainerState::Waiting { .. } => status.last.is_none(),
+            };
+            continue;
+        }
         match &status.state {
             ContainerState::Terminated(t) if t.exit_code == 0 => {}
             ContainerState::Terminated(_) if policy == RestartPolicy::Never => return PodPhase::Failed,
@@ -254,11 +295,14 @@ fn phase(policy: RestartPolicy, init: &[ContainerStatus], main: &[ContainerStatu
             _ => failed += 1,
         }
     }
-    if (pending_init && running == 0) || waiting > 0 {
+    // A sidecar that is started again does not make a pod pending that had begun.
+    let begun = running + succeeded + failed > 0;
+    if (pending_init && running == 0) || (pending_sidecar && !begun) || waiting > 0 {
         return PodPhase::Pending;
     }
     match policy {
-        _ if running > 0 => PodPhase::Running,
+        // A pod is at its end when its last sidecar is.
+        _ if running > 0 || sidecar_runs => PodPhase::Running,
         RestartPolicy::Always => PodPhase::Running,
         _ if failed == 0 && succeeded > 0 => PodPhase::Succeeded,
         RestartPolicy::Never => PodPhase::Failed,

@@ -86,7 +86,14 @@ fn reasons_of_ends() {
     node.settle();
     let live = node.observed.pods[&uid("p")].live("a").cloned().unwrap();
     let id = crate::ContainerId { name: "a".into(), attempt: 0, definition: live.definition };
-    let exit = Exit { code: 137, signal: Some(9), oom_killed: true, at: node.now, known: true };
+    let exit = Exit {
+        code: 137,
+        signal: Some(9),
+        oom_killed: true,
+        at: node.now,
+        known: true,
+        message: String::new(),
+    };
     node.pod_fact(&uid("p"), PodFact::Exited { id, exit });
     check(&node, "Failed a=OOMKilled:137(0)");
 

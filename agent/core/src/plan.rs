@@ -1,20 +1,21 @@
 //! From what should be and what is to what to do next. Level-triggered: nothing is remembered from one plan to the next.
 
+mod container;
+mod stop;
+mod wanted;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gannet_protocols_model::{Container, Digest, ImageReference, Manifest, PodUid, PullPolicy, Timestamp};
 
 use crate::action::Action;
-use crate::container_id::{ContainerId, Definition};
+use crate::container_id::ContainerId;
 use crate::desired::{DesiredPod, DesiredWorld};
-use crate::observed::{Live, LiveState, Observed, ObservedPod, Stopping};
-use crate::restart::restarts;
-
-/// SIGTERM, where the image names no other signal.
-const SIGTERM: i32 = 15;
-/// A process that survives SIGKILL (it hangs in the kernel) is killed again this often.
-const KILL_AGAIN: Duration = Duration::from_secs(10);
+use crate::observed::{Live, Observed, ObservedPod};
+use crate::record::PodEnd;
+use stop::Stop;
+use wanted::Wanted;
 
 /// What to do now. Pulls come first; the actions of one pod stand in the order in which they must be done.
 pub fn plan(desired: &DesiredWorld, observed: &Observed, now: Timestamp) -> Vec<Action> {
@@ -36,13 +37,6 @@ struct Planner<'a> {
     wake: Option<Timestamp>,
 }
 
-/// A pod that should run.
-struct Wanted<'a> {
-    uid: &'a PodUid,
-    pod: &'a ObservedPod,
-    manifest: &'a Manifest,
-}
-
 impl<'a> Planner<'a> {
     fn run(desired: &'a DesiredWorld, observed: &'a Observed, now: Timestamp) -> Self {
         let mut planner = Self { observed, now, pulls: BTreeMap::new(), actions: Vec::new(), wake: None };
@@ -60,15 +54,24 @@ impl<'a> Planner<'a> {
         if pod.busy {
             return;
         }
-        let Some(wanted) = wanted else { return self.stop_pod(uid, pod, pod.record.grace_seconds) };
+        let known = wanted.and_then(|w| w.manifest.as_deref()).or(pod.manifest.as_deref());
+        let Some(wanted) = wanted else { return self.remove_pod(uid, pod, known, pod.record.grace_seconds) };
         if let Some(grace) = wanted.entry.stop_within_seconds {
-            return self.stop_pod(uid, pod, grace);
+            return self.remove_pod(uid, pod, known, grace);
+        }
+        if let Some(end) = &pod.record.ended {
+            return self.ended(uid, pod, known, end);
         }
         // Without its manifest a pod is left as it is until the blob has come.
         let Some(manifest) = &wanted.manifest else { return };
-        let wanted_pod = Wanted { uid, pod, manifest };
-        if wanted_pod.is_finished() {
-            return self.stop_rest(&wanted_pod);
+        if pod.is_finished(manifest) {
+            // Sidecars, and what ran beside an init container that failed for good.
+            self.stop_all(uid, pod, Some(manifest), manifest.termination_grace_seconds);
+            return;
+        }
+        let wanted_pod = Wanted { uid, pod, desired: wanted, manifest };
+        if self.is_past_its_deadline(&wanted_pod) {
+            return;
         }
         if pod.sandbox.is_none() {
             if self.retry(pod) {
@@ -77,7 +80,7 @@ impl<'a> Planner<'a> {
                 self.pull_ahead(&wanted_pod);
                 return;
             }
-        } else if pod.record.manifest != wanted.entry.manifest && self.retry(pod) {
+        } else if wanted.has_other_volumes(&pod.record) && self.retry(pod) {
             self.actions.push(Action::UpdateVolumes { pod: uid.clone() });
         }
         self.containers(&wanted_pod);
@@ -94,14 +97,42 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// `activeDeadlineSeconds`, counted from when the node first heard of the pod, as kubelet does.
+    fn is_past_its_deadline(&mut self, wanted: &Wanted<'_>) -> bool {
+        let Some(seconds) = wanted.manifest.active_deadline_seconds else { return false };
+        let at = wanted.pod.record.first_seen.plus(Duration::from_secs(seconds));
+        if self.now < at {
+            self.wake(at);
+            return false;
+        }
+        let end = PodEnd {
+            reason: "DeadlineExceeded".to_owned(),
+            message: "Pod was active on the node longer than the specified deadline".to_owned(),
+            at: self.now,
+            grace_seconds: None,
+        };
+        self.actions.push(Action::EndPod { pod: wanted.uid.clone(), end });
+        true
+    }
+
     fn containers(&mut self, wanted: &Wanted<'a>) {
         self.pull_ahead(wanted);
-        if !wanted.init_is_done() {
-            for init in &wanted.manifest.init_containers {
-                if wanted.succeeded(init) {
-                    continue;
+        let inits = &wanted.manifest.init_containers;
+        if wanted.has_begun() {
+            for sidecar in inits.iter().filter(|c| c.sidecar) {
+                self.container(wanted, sidecar, false);
+            }
+        } else {
+            // Those before the last that was begun had their turn; of them only sidecars go on.
+            let turn = inits.iter().rposition(|c| wanted.pod.live(&c.name).is_some()).unwrap_or(0);
+            for (place, init) in inits.iter().enumerate() {
+                let done = place < turn || wanted.is_initialized(init);
+                if init.sidecar || !done {
+                    self.container(wanted, init, !init.sidecar);
                 }
-                return self.container(wanted, init, true);
+                if !done {
+                    return;
+                }
             }
         }
         for container in &wanted.manifest.containers {
@@ -113,8 +144,8 @@ impl<'a> Planner<'a> {
     fn pull_ahead(&mut self, wanted: &Wanted<'a>) {
         for container in wanted.manifest.all_containers() {
             let over = wanted.pod.history(&container.name).is_some_and(|h| h.over);
-            let changed =
-                wanted.pod.live(&container.name).is_none_or(|l| l.definition != Definition::of(container));
+            let definition = wanted.desired.definition(container);
+            let changed = wanted.pod.live(&container.name).is_none_or(|l| l.definition != definition);
             if changed && !over {
                 self.image(wanted.pod, container);
             }
@@ -151,135 +182,29 @@ impl<'a> Planner<'a> {
         None
     }
 
-    fn container(&mut self, wanted: &Wanted<'a>, container: &'a Container, init: bool) {
-        let (pod, name) = (wanted.pod, &container.name);
-        let definition = Definition::of(container);
-        let history = pod.history(name);
-        match pod.live(name) {
-            None => {
-                let over = history.is_some_and(|h| h.over);
-                let failure = pod.containers.get(name).and_then(|c| c.failure.as_ref());
-                if over && !init {
-                    return;
-                }
-                if let Some(at) = failure.and_then(|f| f.retry_at(self.now)) {
-                    return self.wake(at);
-                }
-                if let Some(at) = wanted.backoff_until(container, self.now).filter(|_| !over) {
-                    return self.wake(at);
-                }
-                self.start(wanted, container, definition, None);
-            }
-            Some(live @ Live { state: LiveState::Created, .. }) => {
-                self.start(wanted, container, definition, Some(live))
-            }
-            Some(live @ Live { state: LiveState::Running { .. }, .. }) => {
-                self.running(wanted, container, live, &definition);
-            }
-            Some(live @ Live { state: LiveState::Exited { exit, .. }, .. }) => {
-                if !restarts(wanted.manifest.restart_policy, exit.code) {
-                    return;
-                }
-                let changed = live.definition != definition;
-                if let Some(at) = wanted.backoff_until(container, self.now).filter(|_| !changed) {
-                    return self.wake(at);
-                }
-                self.start(wanted, container, definition, Some(live));
-            }
-        }
-    }
-
-    fn start(
+    /// A pod that leaves the node.
+    fn remove_pod(
         &mut self,
-        wanted: &Wanted<'a>,
-        container: &'a Container,
-        definition: Definition,
-        old: Option<&Live>,
+        uid: &'a PodUid,
+        pod: &'a ObservedPod,
+        manifest: Option<&'a Manifest>,
+        grace: u32,
     ) {
-        let Some(image) = self.image(wanted.pod, container) else { return };
-        let (pod, name) = (wanted.uid.clone(), &container.name);
-        if let Some(old) = old {
-            self.actions.push(Action::RemoveContainer { pod: pod.clone(), id: run_of(name, old) });
-        }
-        let attempt = wanted.pod.history(name).map_or(0, |h| h.attempts);
-        let id = ContainerId { name: name.clone(), attempt, definition };
-        self.actions.push(Action::StartContainer { pod, id, image });
-    }
-
-    fn running(
-        &mut self,
-        wanted: &Wanted<'a>,
-        container: &'a Container,
-        live: &Live,
-        definition: &Definition,
-    ) {
-        let name = &container.name;
-        let why = if live.stopping.is_some() {
-            String::new()
-        } else if live.definition != *definition {
-            // The old one runs until the new image is here.
-            if self.image(wanted.pod, container).is_none() {
-                return;
-            }
-            format!("Container {name} definition changed, will be restarted")
-        } else if let Some(kind) = wanted.pod.containers.get(name).and_then(|c| c.probes.fatal(container)) {
-            format!("Container {name} failed {} probe, will be restarted", kind.as_str().to_lowercase())
-        } else {
-            return;
-        };
-        self.stop(wanted.uid, wanted.pod, name, live, wanted.manifest.termination_grace_seconds, why);
-    }
-
-    /// Asks a running container to end, and after its grace makes it.
-    fn stop(&mut self, uid: &PodUid, pod: &ObservedPod, name: &str, live: &Live, grace: u32, why: String) {
-        let grace = Duration::from_secs(u64::from(grace));
-        let id = run_of(name, live);
-        let kill = Action::KillContainer { pod: uid.clone(), id: id.clone() };
-        match live.stopping {
-            None if grace.is_zero() => self.actions.push(kill),
-            None => {
-                let signal = pod.history(name).and_then(|h| h.stop_signal).unwrap_or(SIGTERM);
-                let deadline = self.now.plus(grace);
-                self.actions.push(Action::StopContainer { pod: uid.clone(), id, signal, deadline, why });
-            }
-            Some(Stopping { since, deadline, killed }) => {
-                let (from, until) = match killed {
-                    Some(killed) => (killed, killed.plus(KILL_AGAIN)),
-                    None => (since, deadline.min(since.plus(grace))),
-                };
-                // Where the clock moved back, the wait is over rather than longer.
-                if self.now >= until || self.now < from {
-                    self.actions.push(kill);
-                } else {
-                    self.wake(until);
-                }
-            }
-        }
-    }
-
-    fn stop_pod(&mut self, uid: &PodUid, pod: &ObservedPod, grace: u32) {
-        let running = pod
-            .containers
-            .iter()
-            .filter_map(|(n, c)| c.live.as_ref().filter(|l| l.is_running()).map(|l| (n, l)));
-        let mut any = false;
-        for (name, live) in running {
-            any = true;
-            self.stop(uid, pod, name, live, grace, format!("Stopping container {name}"));
-        }
-        if !any && self.retry(pod) {
+        if !self.stop_all(uid, pod, manifest, grace) && self.retry(pod) {
             self.actions.push(Action::RemovePod { pod: uid.clone() });
         }
     }
 
-    /// A pod that is finished although something in it runs: an init container failed for good beside others.
-    fn stop_rest(&mut self, wanted: &Wanted<'a>) {
-        for (name, container) in &wanted.pod.containers {
-            if let Some(live) = container.live.as_ref().filter(|l| l.is_running()) {
-                let why = format!("Stopping container {name}");
-                let grace = wanted.manifest.termination_grace_seconds;
-                self.stop(wanted.uid, wanted.pod, name, live, grace, why);
-            }
+    /// A pod that the node ended: it stays until nobody wants it any more.
+    fn ended(&mut self, uid: &'a PodUid, pod: &'a ObservedPod, manifest: Option<&'a Manifest>, end: &PodEnd) {
+        let grace = end.grace_seconds.unwrap_or(pod.record.grace_seconds);
+        if self.stop_all(uid, pod, manifest, grace) {
+            return;
+        }
+        // What an evicted pod has on the disk is what it has to give back.
+        let left = pod.sandbox.is_some() || pod.containers.values().any(|c| c.live.is_some());
+        if end.is_eviction() && left && self.retry(pod) {
+            self.actions.push(Action::ClearPod { pod: uid.clone() });
         }
     }
 }
@@ -288,35 +213,14 @@ fn run_of(name: &str, live: &Live) -> ContainerId {
     ContainerId { name: name.to_owned(), attempt: live.attempt, definition: live.definition.clone() }
 }
 
-impl Wanted<'_> {
-    /// Whether nothing of the pod will ever be started again.
-    fn is_finished(&self) -> bool {
-        let over = |c: &Container| {
-            self.pod.history(&c.name).is_some_and(|h| h.over)
-                && !self.pod.live(&c.name).is_some_and(Live::is_running)
-        };
-        let init_failed =
-            |c: &Container| over(c) && self.pod.ended(&c.name).is_some_and(|e| e.exit_code != 0);
-        self.manifest.init_containers.iter().any(init_failed) || self.manifest.containers.iter().all(over)
-    }
-
-    fn init_is_done(&self) -> bool {
-        self.manifest.init_containers.iter().all(|c| self.succeeded(c))
-            || self.manifest.containers.iter().any(|c| self.pod.live(&c.name).is_some())
-    }
-
-    /// Whether an init container succeeded in this sandbox.
-    fn succeeded(&self, container: &Container) -> bool {
-        let live = self.pod.live(&container.name);
-        live.is_some_and(|l| matches!(l.state, LiveState::Exited { exit, .. } if exit.code == 0))
-    }
-
-    fn backoff_until(&self, container: &Container, now: Timestamp) -> Option<Timestamp> {
-        let backoff = self.pod.history(&container.name)?.backoff?;
-        backoff.until(self.pod.ended(&container.name)?.finished_at, now)
-    }
-}
-
 #[cfg(test)]
 #[path = "plan_test.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "plan/property_test.rs"]
+mod property;
+
+#[cfg(test)]
+#[path = "plan/lifecycle_test.rs"]
+mod lifecycle;

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 
 use gannet_protocols_model::{Manifest, PullPolicy, Timestamp};
-use proptest::prelude::*;
 
 use crate::fake::{Node, manifest, uid};
 use crate::{Fact, PodFact, ProbeKind};
@@ -147,6 +146,12 @@ fn other_changes_update_volumes_alone() {
     node.settle();
     edit(&mut node, "p", |m| m.fs_group = Some(5));
     assert_eq!(node.settle(), ["update p"]);
+    // A label that a volume shows, with the manifest as it was.
+    node.change("p", |pod| drop(pod.entry.fields.insert("metadata.labels['app']".into(), "web".into())));
+    assert_eq!(node.settle(), ["update p"]);
+    node.change("p", |pod| pod.entry.fields.clear());
+    assert_eq!(node.settle(), ["update p"]);
+    assert_eq!(node.settle(), [""; 0]);
 }
 
 #[test]
@@ -261,127 +266,4 @@ fn without_its_manifest_a_pod_is_left_alone() {
     assert_eq!(node.settle(), Vec::<String>::new());
     node.change("p", |p| p.manifest.clone_from(&manifest));
     assert_eq!((node.settle(), node.running()), (vec![], vec!["p/a.0".to_owned()]));
-}
-
-/// One thing that befalls the node.
-#[derive(Debug, Clone)]
-enum Blow {
-    Want(u8, u8),
-    Leave(u8),
-    Stop(u8, u32),
-    Crash(u8, i32),
-    PowerCut,
-    SandboxLost(u8),
-    NewImage(u8),
-    Pass(u64),
-    ClockBack(u64),
-    Settle,
-    /// Only the first actions of the plan are carried out.
-    Partly(usize),
-}
-
-fn blow() -> impl Strategy<Value = Blow> {
-    prop_oneof![
-        3 => (0..4u8, 0..6u8).prop_map(|(p, shape)| Blow::Want(p, shape)),
-        1 => (0..4u8).prop_map(Blow::Leave),
-        1 => (0..4u8, 0..40u32).prop_map(|(p, s)| Blow::Stop(p, s)),
-        3 => (0..4u8, prop_oneof![Just(0), Just(1), Just(137)]).prop_map(|(p, code)| Blow::Crash(p, code)),
-        1 => Just(Blow::PowerCut),
-        1 => (0..4u8).prop_map(Blow::SandboxLost),
-        1 => (0..4u8).prop_map(Blow::NewImage),
-        2 => (0..700u64).prop_map(Blow::Pass),
-        1 => (0..900u64).prop_map(Blow::ClockBack),
-        2 => Just(Blow::Settle),
-        2 => (0..6usize).prop_map(Blow::Partly),
-    ]
-}
-
-fn strike(node: &mut Node, blow: &Blow) {
-    let name = |p: u8| format!("p{p}");
-    let has = |node: &Node, p: u8| node.desired.pods.contains_key(&uid(&name(p)));
-    match *blow {
-        Blow::Want(p, shape) => {
-            let gone =
-                node.desired.pods.get(&uid(&name(p))).is_some_and(|d| d.entry.stop_within_seconds.is_some());
-            if gone {
-                return;
-            }
-            let shapes: [&[&str]; 6] = [
-                &["a"],
-                &["a", "deaf"],
-                &["init:i", "a"],
-                &["init:i", "job", "b"],
-                &["missing", "b"],
-                &["badconfig", "badrun", "c"],
-            ];
-            // A pod's restart policy never changes.
-            let policy = ["Always", "OnFailure", "Never", "Always"][usize::from(p)];
-            node.want(&name(p), manifest(policy, shapes[usize::from(shape)]));
-        }
-        Blow::Leave(p) => drop(node.desired.pods.remove(&uid(&name(p)))),
-        Blow::Stop(p, seconds) if has(node, p) => {
-            node.change(&name(p), |d| d.entry.stop_within_seconds = Some(seconds))
-        }
-        Blow::Crash(p, code) => {
-            let running: Vec<String> = node.running();
-            if let Some(at) = running.iter().find(|r| r.starts_with(&name(p))) {
-                let container = at.split('/').nth(1).and_then(|c| c.split('.').next()).unwrap().to_owned();
-                node.crash(&name(p), &container, code);
-            }
-        }
-        Blow::PowerCut => node.power_cut(),
-        Blow::SandboxLost(p) => node.pod_fact(&uid(&name(p)), PodFact::SandboxLost),
-        Blow::NewImage(p) if has(node, p) => {
-            edit(node, &name(p), |m| m.containers[0].image = "other:2".parse().unwrap())
-        }
-        Blow::Stop(..) | Blow::NewImage(_) => {}
-        Blow::Pass(seconds) => node.pass(seconds),
-        Blow::ClockBack(seconds) => {
-            node.now = Timestamp::from_millis(node.now.millis().saturating_sub(seconds * 1000));
-        }
-        Blow::Settle => drop(node.settle()),
-        Blow::Partly(count) => node.plan().iter().take(count).for_each(|action| node.carry_out(action)),
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    /// Whatever happened, the node settles, and then runs exactly what it should.
-    #[test]
-    fn a_plan_carried_out_leaves_nothing_to_plan(blows in proptest::collection::vec(blow(), 0..25)) {
-        let mut node = Node::new();
-        for blow in &blows {
-            strike(&mut node, blow);
-            // Never panics, whatever the state.
-            let _ = crate::observed_statuses(&node.desired, &node.observed, node.now);
-        }
-        node.settle();
-        prop_assert_eq!(node.plan_text(), Vec::<String>::new());
-        // Every wait is bounded: after the longest of them all that can run does, and nothing waits in vain.
-        for _ in 0..4 {
-            if let Some(wait) = node.wake() {
-                prop_assert!(wait <= 300, "waits {} seconds", wait);
-            }
-            node.pass(301);
-            node.settle();
-        }
-        for (uid, wanted) in &node.desired.pods {
-            let status = node.observed.pods.get(uid);
-            if wanted.entry.stop_within_seconds.is_some() {
-                prop_assert!(status.is_none(), "{} should be gone", uid);
-                continue;
-            }
-            let manifest = wanted.manifest.as_ref().unwrap();
-            for container in &manifest.containers {
-                let startable = !["missing", "bad", "job"].iter().any(|bad| container.name.starts_with(bad));
-                let over = status.unwrap().history(&container.name).is_some_and(|h| h.over);
-                if startable && !over && status.unwrap().sandbox.is_some() {
-                    let prefix = format!("{uid}/{}.", container.name);
-                    prop_assert!(node.running().iter().any(|r| r.starts_with(&prefix)), "{} should run", prefix);
-                }
-            }
-        }
-        prop_assert!(node.observed.pods.keys().all(|uid| node.desired.pods.contains_key(uid)), "nothing else is left");
-    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gannet_protocols_model::{Container, PodUid, Probe, ProbeAction, Timestamp};
 
 use crate::desired::DesiredWorld;
-use crate::observed::{Live, LiveState, Observed};
+use crate::observed::{Hook, Live, LiveState, Observed};
 
 /// Which of a container's probes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +88,11 @@ impl ProbeState {
         self.last = Some(now);
     }
 
+    /// A try without a result.
+    fn lose(&mut self) {
+        self.running = false;
+    }
+
     /// Takes a result.
     fn end(&mut self, probe: &Probe, success: bool) {
         self.running = false;
@@ -146,6 +151,10 @@ impl Probes {
         self.get_mut(kind).begin(now);
     }
 
+    pub(crate) fn lose(&mut self, kind: ProbeKind) {
+        self.get_mut(kind).lose();
+    }
+
     pub(crate) fn end(&mut self, kind: ProbeKind, probe: &Probe, success: bool) {
         self.get_mut(kind).end(probe, success);
     }
@@ -190,13 +199,18 @@ pub fn due_probes(
             continue;
         };
         let Some(manifest) = &wanted.manifest else { continue };
-        for container in &manifest.containers {
+        let sidecars = manifest.init_containers.iter().filter(|c| c.sidecar);
+        for container in sidecars.chain(&manifest.containers) {
             let Some(state) = pod.containers.get(&container.name) else { continue };
-            let Some(Live { attempt, state: LiveState::Running { started_at }, stopping: None, .. }) =
+            let Some(live @ Live { attempt, state: LiveState::Running { started_at }, stopping: None, .. }) =
                 &state.live
             else {
                 continue;
             };
+            // As long as the hook goes on the container counts as not yet started.
+            if container.post_start.is_some() && live.post_start != Hook::Done {
+                continue;
+            }
             for (kind, probe) in state.probes.active(container) {
                 let Some(at) = state.probes.get(kind).due(probe, *started_at, now) else { continue };
                 if at > now {
@@ -230,6 +244,7 @@ mod tests {
             timeout_seconds: 1,
             success_threshold: success,
             failure_threshold: failure,
+            grace_seconds: None,
         }
     }
 
@@ -269,5 +284,9 @@ mod tests {
         assert_eq!(state.due(&probe, at(100), at(106)), None, "one at a time");
         state.end(&probe, true);
         assert_eq!(state.due(&probe, at(100), at(106)), Some(at(115)), "the period");
+        state.begin(at(115));
+        state.lose();
+        assert_eq!(state.due(&probe, at(100), at(116)), Some(at(125)), "a try without a result");
+        assert_eq!(state.verdict, Some(true));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gannet_protocols_model::{Digest, ImageReference, PodUid, Terminated, Timestamp};
+use gannet_protocols_model::{Digest, ImageReference, PodUid, Resources, Terminated, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::restart::Backoff;
@@ -16,13 +16,40 @@ pub struct PodRecord {
     pub name: String,
     /// The manifest that its volumes were made from.
     pub manifest: Digest,
+    /// Names the fields of its entry that its volumes were made with ([`crate::DesiredPod::fields_digest`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Digest>,
     /// When the node first heard of it.
     pub first_seen: Timestamp,
     /// Seconds between SIGTERM and SIGKILL, for a pod that left the desired document.
     pub grace_seconds: u32,
+    /// Set once the node ended the pod as a whole: nothing of it is started any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<PodEnd>,
     /// Its containers by name.
     #[serde(default)]
     pub containers: BTreeMap<String, ContainerRecord>,
+}
+
+/// How and why the node ended a pod as a whole, of its own accord.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodEnd {
+    /// In one word, as `DeadlineExceeded` or `Evicted`.
+    pub reason: String,
+    /// In a sentence.
+    pub message: String,
+    /// When.
+    pub at: Timestamp,
+    /// Replaces the pod's own grace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_seconds: Option<u32>,
+}
+
+impl PodEnd {
+    /// Whether the pod had to make room: then nothing of it may stay on the disk.
+    pub fn is_eviction(&self) -> bool {
+        self.reason == "Evicted"
+    }
 }
 
 /// A container's history.
@@ -58,6 +85,15 @@ pub struct ContainerRecord {
     /// Whether its startup probe succeeded in this run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub started: bool,
+    /// Whether its `postStart` hook is done in this run, or it has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hooked: bool,
+    /// Whether it is ended for another run, whatever the restart policy says: its definition changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub renew: bool,
+    /// What its run has of the node's CPU and memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
 }
 
 /// An image's name and what it stood for when the container needed it.
@@ -95,8 +131,10 @@ impl PodRecord {
             namespace: String::new(),
             name: uid.to_string(),
             manifest: Digest::of(b""),
+            fields: None,
             first_seen: now,
             grace_seconds: 30,
+            ended: None,
             containers: BTreeMap::new(),
         }
     }

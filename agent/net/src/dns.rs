@@ -8,7 +8,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use hickory_proto::op::{Message, OpCode, ResponseCode};
-use hickory_proto::rr::{RData, Record, RecordType, rdata};
+use hickory_proto::rr::{Name, RData, Record, RecordType, rdata};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::NetError;
-use crate::names::{Answer, Names};
+use crate::names::{Answer, Data, Names};
 use crate::resolv::name_servers;
 
 const QUESTIONS: usize = 256;
@@ -42,6 +42,19 @@ pub(crate) struct Dns {
 }
 
 impl Dns {
+    /// Listens at `address`; where another server has its port, at one that the kernel gives.
+    pub(crate) async fn start_at_any(
+        address: SocketAddr,
+        resolv_conf: PathBuf,
+    ) -> Result<(Self, SocketAddr), NetError> {
+        match Self::start(address, resolv_conf.clone()).await {
+            Err(NetError::File { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {
+                Self::start(SocketAddr::new(address.ip(), 0), resolv_conf).await
+            }
+            other => other,
+        }
+    }
+
     /// Listens at `address`, UDP and TCP. Port 0 takes the port that the kernel gives for both.
     pub(crate) async fn start(
         address: SocketAddr,
@@ -125,26 +138,36 @@ fn local(question: &[u8], names: &Names) -> Option<Local> {
     if message.metadata.op_code != OpCode::Query {
         return refuse(question, ResponseCode::NotImp).map(Local::Answer);
     }
-    let addresses = match names.look_up(&query.name().to_ascii()) {
+    let found = match names.look_up(&query.name().to_ascii()) {
         Answer::Elsewhere => return Some(Local::Forward),
         Answer::NoSuchName => None,
-        Answer::Addresses(found) => Some(found),
+        Answer::Here(found) => Some(found),
     };
     let mut reply = Message::response(message.metadata.id, OpCode::Query);
     reply.metadata.authoritative = true;
     reply.metadata.recursion_desired = message.metadata.recursion_desired;
     reply.metadata.recursion_available = true;
-    if addresses.is_none() {
+    if found.is_none() {
         reply.metadata.response_code = ResponseCode::NXDomain;
     }
     reply.add_query(query.clone());
-    // Names have IPv4 addresses alone; any other type has no data (RFC 2308, NODATA).
-    if query.query_type() == RecordType::A {
-        for ip in addresses.into_iter().flatten() {
-            reply.add_answer(Record::from_rdata(query.name().clone(), TTL_SECONDS, RData::A(rdata::A(ip))));
-        }
+    // Where there are records of other types alone, there is no data (RFC 2308, NODATA).
+    for data in found.into_iter().flatten().filter_map(|data| record(data, query.query_type())) {
+        reply.add_answer(Record::from_rdata(query.name().clone(), TTL_SECONDS, data));
     }
     reply.to_vec().ok().map(Local::Answer)
+}
+
+fn record(data: Data, wanted: RecordType) -> Option<RData> {
+    let data = match data {
+        Data::Address(ip) => RData::A(rdata::A(ip)),
+        // All alike: one priority, one weight.
+        Data::Service { port, target } => {
+            RData::SRV(rdata::SRV::new(0, 100, port, Name::from_ascii(target).ok()?))
+        }
+        Data::Name(name) => RData::PTR(rdata::PTR(Name::from_ascii(name).ok()?)),
+    };
+    (data.record_type() == wanted).then_some(data)
 }
 
 fn refuse(question: &[u8], code: ResponseCode) -> Option<Vec<u8>> {

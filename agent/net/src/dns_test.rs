@@ -9,7 +9,7 @@ use super::*;
 
 fn names() -> Names {
     let network: Network = serde_json::from_value(json!({"pod_cidr": "", "service_cidr": "", "domain": "cluster.local", "services": [
-        {"namespace": "default", "name": "web", "kind": "ClusterIP", "cluster_ip": "10.43.0.10", "ports": [{"protocol": "TCP", "port": 80}], "backends": []}]}))
+        {"namespace": "default", "name": "web", "kind": "ClusterIP", "cluster_ip": "10.43.0.10", "ports": [{"name": "http", "protocol": "TCP", "port": 80}], "backends": []}]}))
     .unwrap();
     Names::new(&network, &BTreeMap::new())
 }
@@ -39,6 +39,16 @@ async fn answers() {
     check("web.default.svc.cluster.local.", RecordType::A, false, "No Error 10.43.0.10").await;
     check("web.default.svc.cluster.local.", RecordType::A, true, "No Error 10.43.0.10").await;
     check("web.default.svc.cluster.local.", RecordType::AAAA, false, "No Error ").await;
+    check(
+        "_http._tcp.web.default.svc.cluster.local.",
+        RecordType::SRV,
+        false,
+        "No Error 0 100 80 web.default.svc.cluster.local.",
+    )
+    .await;
+    check("10.0.43.10.in-addr.arpa.", RecordType::PTR, false, "No Error web.default.svc.cluster.local.")
+        .await;
+    check("web.default.svc.cluster.local.", RecordType::SRV, false, "No Error ").await;
     check("nobody.default.svc.cluster.local.", RecordType::A, false, "Non-Existent Domain ").await;
     check("example.org.", RecordType::A, false, "Server Failure ").await;
 }

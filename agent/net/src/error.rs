@@ -44,6 +44,26 @@ pub enum NetError {
         /// The range.
         range: ipnet::Ipv4Net,
     },
+    /// A port of the node that the pod wants and that leads elsewhere.
+    #[error("cannot open hostport {port}/{protocol}: {reason}")]
+    HostPort {
+        /// `tcp`, `udp`
+        protocol: &'static str,
+        /// Its number.
+        port: u16,
+        /// Who has it.
+        reason: String,
+    },
+    /// The node uses the pods' addresses for something else.
+    #[error("pod range {range} is in use: interface {interface} has address {address}")]
+    Overlap {
+        /// The pods' range.
+        range: ipnet::Ipv4Net,
+        /// An address in it.
+        address: std::net::Ipv4Addr,
+        /// The interface that has it.
+        interface: String,
+    },
     /// The hub has not yet said which range is this node's.
     #[error("the node has no pod range yet")]
     NoRange,

@@ -5,6 +5,7 @@
 //! namespace and a small JSON file), so an agent that starts anew adopts it; [`PodNetwork::shutdown`] leaves nothing.
 //!
 //! - `rules`, `names`: pure; from documents to an nftables ruleset and to DNS answers
+//! - `listeners`: what the node's own programs listen at: such a port is never taken from them
 //! - `netns`, `link`, `nft`, `dns`: the kernel and the wire
 //! - `pod_network`: what the agent calls
 
@@ -14,6 +15,7 @@ mod dns;
 mod error;
 mod ipam;
 mod link;
+mod listeners;
 mod names;
 mod netns;
 mod nft;
@@ -22,4 +24,5 @@ mod resolv;
 mod rules;
 
 pub use error::NetError;
+pub use listeners::NodePort;
 pub use pod_network::{Attachment, LocalPod, NetConfig, PodNetwork};

@@ -6,7 +6,8 @@ use std::os::fd::OwnedFd;
 
 use futures::TryStreamExt as _;
 use ipnet::Ipv4Net;
-use rtnetlink::packet_route::link::LinkMessage;
+use rtnetlink::packet_route::address::AddressAttribute;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteProtocol;
 use rtnetlink::{Handle, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -80,6 +81,38 @@ pub(crate) async fn ensure_bridge(
     ensure_address(handle, bridge, address, prefix).await?;
     up(handle, bridge).await?;
     Ok(bridge)
+}
+
+/// An address in this range that an interface other than `own` has, and that interface's name.
+pub(crate) async fn stranger_in(
+    handle: &Handle,
+    range: Ipv4Net,
+    own: &str,
+) -> Result<Option<(Ipv4Addr, String)>, NetError> {
+    let failed = || NetError::netlink("list addresses");
+    let mut addresses = handle.address().get().execute();
+    while let Some(message) = addresses.try_next().await.map_err(failed())? {
+        let found = message.attributes.iter().find_map(|attribute| match attribute {
+            AddressAttribute::Local(IpAddr::V4(ip)) | AddressAttribute::Address(IpAddr::V4(ip)) => Some(*ip),
+            _ => None,
+        });
+        let Some(ip) = found.filter(|ip| range.contains(ip)) else { continue };
+        let name = name(handle, message.header.index).await?;
+        if name != own {
+            return Ok(Some((ip, name)));
+        }
+    }
+    Ok(None)
+}
+
+async fn name(handle: &Handle, index: u32) -> Result<String, NetError> {
+    let found = handle.link().get().match_index(index).execute().try_next().await;
+    let link = found.map_err(NetError::netlink(format!("look up interface {index}")))?;
+    let name = link.into_iter().flat_map(|l| l.attributes).find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name),
+        _ => None,
+    });
+    Ok(name.unwrap_or_else(|| index.to_string()))
 }
 
 pub(crate) async fn ensure_address(

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::dns::Dns;
 use crate::ipam::{gateway, next_free};
 use crate::link::{self, Netlink, Via};
+use crate::listeners::{NodePort, listeners};
 use crate::names::Names;
 use crate::rules::{self, Place};
 use crate::{NetError, netns, nft};
@@ -50,21 +51,26 @@ pub struct LocalPod {
     pub host_ports: Vec<(Protocol, u16, u16)>,
 }
 
-/// On disk, beside the namespace: the address that is in it.
-#[derive(Serialize, Deserialize)]
+/// A pod's place, as it stands on disk beside the namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     ip: Ipv4Addr,
+    /// Ports of the node that lead to it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    host_ports: BTreeSet<NodePort>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     range: Option<Ipv4Net>,
     bridge: Option<u32>,
-    attached: BTreeMap<PodUid, Ipv4Addr>,
+    attached: BTreeMap<PodUid, Record>,
     last: Option<Ipv4Addr>,
     routes: BTreeSet<Ipv4Net>,
     loaded: Option<String>,
-    dns: Option<(Dns, Ipv4Addr)>,
+    dns: Option<(Dns, SocketAddrV4)>,
+    /// Services that do not have the ports of the node that they want.
+    refused: BTreeSet<(String, NodePort)>,
     forwarding_was_off: bool,
 }
 
@@ -91,7 +97,7 @@ impl PodNetwork {
             let network = Self::paths(&dir, &uid);
             let record = fs::read(&network.1).ok().and_then(|b| serde_json::from_slice::<Record>(&b).ok());
             match record.filter(|_| netns::holds(&network.0)) {
-                Some(record) => drop(state.attached.insert(uid, record.ip)),
+                Some(record) => drop(state.attached.insert(uid, record)),
                 None => {
                     warn!(pod.uid = %uid, "half-made network of a pod found; it is made anew when the pod starts")
                 }
@@ -107,8 +113,8 @@ impl PodNetwork {
     /// Pods that have a place.
     pub async fn attached(&self) -> BTreeMap<PodUid, Attachment> {
         let state = self.state.lock().await;
-        let place = |(uid, ip): (&PodUid, &Ipv4Addr)| {
-            (uid.clone(), Attachment { netns: Self::paths(&self.dir, uid).0, ip: *ip })
+        let place = |(uid, record): (&PodUid, &Record)| {
+            (uid.clone(), Attachment { netns: Self::paths(&self.dir, uid).0, ip: record.ip })
         };
         state.attached.iter().map(place).collect()
     }
@@ -127,16 +133,20 @@ impl PodNetwork {
             return Ok(());
         }
         let address = gateway(range);
+        let stranger = link::stranger_in(&self.netlink.handle, range, &self.config.bridge).await?;
+        if let Some((address, interface)) = stranger {
+            return Err(NetError::Overlap { range, address, interface });
+        }
         state.forwarding_was_off |= enable_forwarding()?;
         let bridge =
             link::ensure_bridge(&self.netlink.handle, &self.config.bridge, address, range.prefix_len())
                 .await?;
         (state.range, state.bridge) = (Some(range), Some(bridge));
-        if state.dns.as_ref().is_none_or(|(_, at)| *at != address) {
+        if state.dns.as_ref().is_none_or(|(_, at)| *at.ip() != address) {
             state.dns = None;
-            let (dns, _) =
-                Dns::start(SocketAddr::new(address.into(), 53), self.config.resolv_conf.clone()).await?;
-            state.dns = Some((dns, address));
+            let at = SocketAddr::new(address.into(), DNS_PORT);
+            let (dns, at) = Dns::start_at_any(at, self.config.resolv_conf.clone()).await?;
+            state.dns = Some((dns, SocketAddrV4::new(address, at.port())));
         }
         info!(bridge = self.config.bridge, %range, "pod network ready");
         Ok(())
@@ -147,15 +157,21 @@ impl PodNetwork {
         self.state.lock().await.range.map(gateway)
     }
 
-    /// Ensures that a pod has a namespace with an address on the bridge.
-    pub async fn attach(&self, uid: &PodUid) -> Result<Attachment, NetError> {
+    /// Ensures that a pod has a namespace with an address on the bridge. `host_ports` are the ports of the node that are to
+    /// lead to it: one that another pod or a program of the node has is refused.
+    pub async fn attach(
+        &self,
+        uid: &PodUid,
+        host_ports: &BTreeSet<NodePort>,
+    ) -> Result<Attachment, NetError> {
         let (ns, record) = Self::paths(&self.dir, uid);
         let mut state = self.state.lock().await;
-        if let Some(ip) = state.attached.get(uid) {
-            return Ok(Attachment { netns: ns, ip: *ip });
+        if let Some(record) = state.attached.get(uid) {
+            return Ok(Attachment { netns: ns, ip: record.ip });
         }
         let (Some(range), Some(bridge)) = (state.range, state.bridge) else { return Err(NetError::NoRange) };
-        let taken = state.attached.values().copied().collect();
+        state.claim(host_ports)?;
+        let taken = state.attached.values().map(|record| record.ip).collect();
         let ip = next_free(range, &taken, state.last).ok_or(NetError::Exhausted { range })?;
         // What a crash left half made starts anew: its veth goes with its namespace, or by name.
         netns::remove(&ns)?;
@@ -181,8 +197,9 @@ impl PodNetwork {
             link::ensure_default_route(&netlink.handle, gateway(range)).await
         };
         blocking(move || netns::inside(&at, route)).await?;
-        write_record(&record, ip)?;
-        state.attached.insert(uid.clone(), ip);
+        let place = Record { ip, host_ports: host_ports.clone() };
+        write_record(&record, &place)?;
+        state.attached.insert(uid.clone(), place);
         state.last = Some(ip);
         Ok(Attachment { netns: ns, ip })
     }
@@ -198,8 +215,13 @@ impl PodNetwork {
         Ok(())
     }
 
-    /// Makes services, names and routes as the document says, for these pods. Does nothing where nothing changed.
-    pub async fn apply(&self, network: &Network, local: &BTreeMap<PodUid, LocalPod>) -> Result<(), NetError> {
+    /// Makes services, names and routes as the document says, for these pods. Does nothing where nothing changed. False
+    /// where a service lacks a port of the node that a program has, which may become free.
+    pub async fn apply(
+        &self,
+        network: &Network,
+        local: &BTreeMap<PodUid, LocalPod>,
+    ) -> Result<bool, NetError> {
         self.configure(&network.pod_cidr).await?;
         let wrong = |value: &str| NetError::Range { value: value.chars().take(64).collect() };
         let services: Ipv4Net = network.service_cidr.parse().map_err(|_| wrong(&network.service_cidr))?;
@@ -208,7 +230,19 @@ impl PodNetwork {
         if let Some((dns, _)) = &state.dns {
             dns.set(Names::new(network, local));
         }
-        let place = Place { bridge: &self.config.bridge, pods, services };
+        let taken = listeners(Some(gateway(pods)));
+        let refused = rules::refused(network, &taken);
+        for (service, (protocol, port)) in refused.difference(&state.refused) {
+            let protocol = rules::name(*protocol);
+            warn!(
+                service,
+                protocol, port, "a program of the node listens at the port, the service does not get it"
+            );
+        }
+        let complete = refused.is_empty();
+        state.refused = refused;
+        let dns = state.dns.as_ref().map(|(_, at)| *at).filter(|at| at.port() != DNS_PORT);
+        let place = Place { bridge: &self.config.bridge, pods, services, dns, taken };
         let ruleset = rules::ruleset(&place, network, local);
         if state.loaded.as_ref() != Some(&ruleset) {
             nft::load(&ruleset).await?;
@@ -232,7 +266,7 @@ impl PodNetwork {
                 Err(error) => warn!(%to, ?via, ?error, "no route to a neighbour's pods"),
             }
         }
-        Ok(())
+        Ok(complete)
     }
 
     /// Removes all of it: rules, routes, bridge, every pod's namespace.
@@ -257,6 +291,31 @@ impl PodNetwork {
     }
 }
 
+impl State {
+    /// Checks that nobody has a port of the node that a pod wants.
+    fn claim(&self, wanted: &BTreeSet<NodePort>) -> Result<(), NetError> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let listeners = listeners(self.range.map(gateway));
+        for port in wanted {
+            let other = self.attached.iter().find(|(_, record)| record.host_ports.contains(port));
+            let reason = match other {
+                Some((uid, _)) => format!("it leads to pod {uid}"),
+                None if listeners.contains(port) => {
+                    let number = port.1;
+                    format!("listen {} :{number}: bind: address already in use", rules::name(port.0))
+                }
+                None => continue,
+            };
+            return Err(NetError::HostPort { protocol: rules::name(port.0), port: port.1, reason });
+        }
+        Ok(())
+    }
+}
+
+/// Where resolvers ask.
+const DNS_PORT: u16 = 53;
 const FORWARDING: &str = "/proc/sys/net/ipv4/ip_forward";
 
 /// Lets the node pass packets on. Returns whether that was off.
@@ -290,9 +349,9 @@ fn recorded(dir: &std::path::Path) -> Result<BTreeSet<PodUid>, NetError> {
 }
 
 /// The folder lies in memory (`/run`) and need not outlive a power cut: no fsync.
-fn write_record(path: &std::path::Path, ip: Ipv4Addr) -> Result<(), NetError> {
+fn write_record(path: &std::path::Path, record: &Record) -> Result<(), NetError> {
     let temporary = path.with_extension("tmp");
-    let bytes = serde_json::to_vec(&Record { ip }).unwrap_or_default();
+    let bytes = serde_json::to_vec(record).unwrap_or_default();
     fs::write(&temporary, bytes)
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(NetError::file("write", path))

@@ -27,6 +27,8 @@ fn check(network: &Network, ready: &[u8], expect: &[&str], absent: &[&str]) {
         bridge: "gannet0",
         pods: "10.42.0.0/24".parse().unwrap(),
         services: "10.43.0.0/16".parse().unwrap(),
+        dns: None,
+        taken: BTreeSet::new(),
     };
     let text = ruleset(&place, network, &local);
     for part in expect {
@@ -88,4 +90,31 @@ fn traffic_to_neighbours_keeps_its_address() {
         &["ip daddr != { 10.42.0.0/24, 10.42.1.0/24 } oifname != \"gannet0\" masquerade"],
         &[],
     );
+}
+
+#[test]
+fn a_port_of_the_nodes_own_programs_stays_theirs() {
+    let network =
+        network("LoadBalancer", json!([{"pod": "far", "remote": "10.42.1.9", "ports": [81]}]), None);
+    let mut place = Place {
+        bridge: "gannet0",
+        pods: "10.42.0.0/24".parse().unwrap(),
+        services: "10.43.0.0/16".parse().unwrap(),
+        dns: Some("10.42.0.1:5353".parse().unwrap()),
+        taken: BTreeSet::from([(Protocol::Tcp, 80), (Protocol::Udp, 30080)]),
+    };
+    let text = ruleset(&place, &network, &BTreeMap::new());
+    assert!(text.contains("ip daddr 10.43.0.10 tcp dport 80 goto"), "{text}");
+    assert!(
+        text.contains("tcp dport 30080 goto") && !text.contains("127.0.0.0/8 tcp dport 80 goto"),
+        "{text}"
+    );
+    assert!(
+        text.contains("ip daddr 10.42.0.1 meta l4proto { tcp, udp } th dport 53 dnat to 10.42.0.1:5353"),
+        "{text}"
+    );
+    let refused: Vec<_> = refused(&network, &place.taken).into_iter().collect();
+    assert_eq!(refused, [("default/web".to_owned(), (Protocol::Tcp, 80))]);
+    place.dns = None;
+    assert!(!ruleset(&place, &network, &BTreeMap::new()).contains("dport 53"));
 }

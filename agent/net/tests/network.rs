@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gannet_agent_net::{Attachment, LocalPod, NetConfig, PodNetwork};
-use gannet_protocols_model::{Network, PodUid};
+use gannet_protocols_model::{Network, PodUid, Protocol};
 use nix::sched::{CloneFlags, setns, unshare};
 use serde_json::json;
 
@@ -100,11 +100,15 @@ fn pods_services_names_and_nothing_left() {
         output("ip", &["link", "set", "lo", "up"]);
         let (a, b): (PodUid, PodUid) = ("pod-a".parse().unwrap(), "pod-b".parse().unwrap());
         let network = PodNetwork::open(config(folder.path())).await.unwrap();
-        assert!(network.attach(&a).await.is_err(), "no range is known yet");
+        assert!(network.attach(&a, &BTreeSet::new()).await.is_err(), "no range is known yet");
         network.configure("10.42.7.0/24").await.unwrap();
-        let pod_a = network.attach(&a).await.unwrap();
-        let pod_b = network.attach(&b).await.unwrap();
-        assert_eq!(network.attach(&a).await.unwrap(), pod_a, "attaching again changes nothing");
+        let pod_a = network.attach(&a, &BTreeSet::new()).await.unwrap();
+        let pod_b = network.attach(&b, &BTreeSet::new()).await.unwrap();
+        assert_eq!(
+            network.attach(&a, &BTreeSet::new()).await.unwrap(),
+            pod_a,
+            "attaching again changes nothing"
+        );
         // Pods know their gateway by its hardware address; it must not change as pods come and go.
         assert!(output("ip", &["-o", "link", "show", "gannet0"]).contains("0a:58:0a:2a:07:01"));
         serve(&pod_a, "a");
@@ -149,7 +153,7 @@ fn pods_services_names_and_nothing_left() {
 
         // A pod that gets the address of one that has just gone is reached at once, whatever ARP caches say.
         let c: PodUid = "pod-c".parse().unwrap();
-        let pod_c = network.attach(&c).await.unwrap();
+        let pod_c = network.attach(&c, &BTreeSet::new()).await.unwrap();
         assert_eq!(pod_c.ip, pod_b.ip);
         serve(&pod_c, "c");
         assert_eq!(ask((pod_c.ip, 8080)).unwrap(), "c");
@@ -167,5 +171,87 @@ fn pods_services_names_and_nothing_left() {
         assert!(
             !std::fs::read_to_string("/proc/self/mounts").unwrap().contains(folder.path().to_str().unwrap())
         );
+    });
+}
+
+/// A runtime in a network of its own, on this thread.
+fn in_own_network(work: impl AsyncFnOnce(&Path)) {
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = tempfile::tempdir().unwrap();
+        output("ip", &["link", "set", "lo", "up"]);
+        work(folder.path()).await;
+    });
+}
+
+fn ports(ports: &[(Protocol, u16)]) -> BTreeSet<(Protocol, u16)> {
+    ports.iter().copied().collect()
+}
+
+#[test]
+fn ports_of_the_node_have_one_owner() {
+    in_own_network(async |folder| {
+        let network = PodNetwork::open(config(folder)).await.unwrap();
+        network.configure("10.42.7.0/24").await.unwrap();
+        let (a, b): (PodUid, PodUid) = ("pod-a".parse().unwrap(), "pod-b".parse().unwrap());
+        let pod_a = network.attach(&a, &ports(&[(Protocol::Tcp, 8080)])).await.unwrap();
+        let refused = async |network: &PodNetwork, wanted, expect: &str| {
+            let error = network.attach(&b, &ports(&[wanted])).await.unwrap_err().to_string();
+            assert_eq!(error, expect);
+        };
+        refused(&network, (Protocol::Tcp, 8080), "cannot open hostport 8080/tcp: it leads to pod pod-a")
+            .await;
+        let program = TcpListener::bind("0.0.0.0:9090").unwrap();
+        let taken = "cannot open hostport 9090/tcp: listen tcp :9090: bind: address already in use";
+        refused(&network, (Protocol::Tcp, 9090), taken).await;
+        // Also by an agent that starts anew.
+        drop(network);
+        let network = PodNetwork::open(config(folder)).await.unwrap();
+        network.configure("10.42.7.0/24").await.unwrap();
+        refused(&network, (Protocol::Tcp, 8080), "cannot open hostport 8080/tcp: it leads to pod pod-a")
+            .await;
+
+        // A service does not take a port from a program either, and gets it once that is gone.
+        serve(&pod_a, "a");
+        let mut document = document(&[&a]);
+        document.services[0].ports[0].node_port = Some(9090);
+        let local = local(&[(&a, &pod_a, true)]);
+        assert!(!network.apply(&document, &local).await.unwrap());
+        assert_eq!(ask(NODE).unwrap(), "a");
+        assert!(!output("nft", &["list", "table", "ip", "gannet"]).contains("9090"));
+        drop(program);
+        assert!(network.apply(&document, &local).await.unwrap());
+        assert_eq!(ask((NODE.0, 9090)).unwrap(), "a");
+
+        network.detach(&a).await.unwrap();
+        network.attach(&b, &ports(&[(Protocol::Tcp, 8080), (Protocol::Udp, 9090)])).await.unwrap();
+        network.shutdown().await.unwrap();
+    });
+}
+
+#[test]
+fn addresses_and_the_name_servers_port_may_be_taken() {
+    in_own_network(async |folder| {
+        output("ip", &["link", "add", "other0", "type", "bridge"]);
+        output("ip", &["addr", "add", "10.42.7.77/16", "dev", "other0"]);
+        let network = PodNetwork::open(config(folder)).await.unwrap();
+        let error = network.configure("10.42.7.0/24").await.unwrap_err().to_string();
+        assert_eq!(error, "pod range 10.42.7.0/24 is in use: interface other0 has address 10.42.7.77");
+        output("ip", &["link", "del", "other0"]);
+
+        // A name server of the node that listens everywhere: pods ask ours all the same.
+        let udp = UdpSocket::bind("0.0.0.0:53").unwrap();
+        let tcp = TcpListener::bind("0.0.0.0:53").unwrap();
+        network.configure("10.42.7.0/24").await.unwrap();
+        let a: PodUid = "pod-a".parse().unwrap();
+        let pod_a = network.attach(&a, &BTreeSet::new()).await.unwrap();
+        network.apply(&document(&[&a]), &local(&[(&a, &pod_a, true)])).await.unwrap();
+        let server = network.dns_address().await.unwrap();
+        let ask_dns =
+            tokio::task::spawn_blocking(move || resolve(&pod_a, server, "web.default.svc.cluster.local"));
+        assert_eq!(ask_dns.await.unwrap(), SERVICE.0.octets());
+        drop((udp, tcp));
+        network.shutdown().await.unwrap();
     });
 }

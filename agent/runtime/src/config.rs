@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use gannet_agent_shim::{ContainerStatus, Exit, LogLimits};
+use gannet_agent_shim::{ContainerStatus, Exit, IdRange, LogLimits, Sandbox};
 use gannet_protocols_model::PodUid;
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxDevice, LinuxResources, Spec};
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -28,6 +28,31 @@ pub struct PodSandbox {
     pub netns: Option<PathBuf>,
     /// It uses the host's System V and POSIX queues and shared memory.
     pub host_ipc: bool,
+    /// It sees the host's processes.
+    pub host_pid: bool,
+    /// Its containers see each other's processes.
+    pub share_pid: bool,
+    /// Its root is nobody on the host: these are its users. It then has a network namespace of its own, at
+    /// [`crate::Runtime::network_namespace`], whatever `netns` says.
+    pub users: Option<IdRange>,
+    /// Limits of the pod as a whole, as `gannet_agent_spec::pod_limits` makes them.
+    pub resources: Option<Box<LinuxResources>>,
+}
+
+impl PodSandbox {
+    /// A pod on the host's network, with namespaces of its own otherwise.
+    pub fn new(uid: PodUid, hostname: String) -> Self {
+        Self {
+            uid,
+            hostname,
+            netns: None,
+            host_ipc: false,
+            host_pid: false,
+            share_pid: false,
+            users: None,
+            resources: None,
+        }
+    }
 }
 
 /// A container to create.
@@ -80,4 +105,38 @@ pub enum RuntimeEvent {
         /// The pod.
         pod: PodUid,
     },
+}
+
+impl From<PodSandbox> for Sandbox {
+    fn from(pod: PodSandbox) -> Self {
+        let host_uts = pod.netns.is_none() && pod.users.is_none();
+        Self {
+            hostname: pod.hostname,
+            netns: pod.netns,
+            host_uts,
+            host_ipc: pod.host_ipc,
+            host_pid: pod.host_pid,
+            share_pid: pod.share_pid,
+            users: pod.users,
+            resources: pod.resources,
+            boot_id: String::new(),
+        }
+    }
+}
+
+/// The same, as callers see it.
+pub(crate) fn sandbox_of(uid: PodUid, sandbox: Sandbox) -> PodSandbox {
+    let Sandbox { hostname, netns, host_ipc, host_pid, share_pid, users, resources, .. } = sandbox;
+    PodSandbox { uid, hostname, netns, host_ipc, host_pid, share_pid, users, resources }
+}
+
+/// A device that comes to a running container, or goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceChange {
+    /// The node as it appears in the container, with its owner and permission bits: `gannet_agent_spec::device_node`.
+    pub node: LinuxDevice,
+    /// Letters of `rwm`.
+    pub access: String,
+    /// It goes.
+    pub remove: bool,
 }

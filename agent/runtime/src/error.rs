@@ -2,7 +2,7 @@
 
 use std::io;
 
-use gannet_agent_shim::{ErrorKind, Failure, PrepareError, SeccompError};
+use gannet_agent_shim::{ErrorKind, Failure, PrepareError, Reply, SeccompError};
 use gannet_protocols_model::PodUid;
 
 /// Why not.
@@ -71,6 +71,15 @@ impl RuntimeError {
             Self::Refused(failure) => Some(failure.kind),
             _ => None,
         }
+    }
+
+    pub(crate) fn unexpected(reply: &Reply) -> Self {
+        Self::Io { what: "understand the shim".to_owned(), source: io::Error::other(format!("{reply:?}")) }
+    }
+
+    pub(crate) fn later_words() -> Self {
+        let message = "the shim answered in words of a later release".to_owned();
+        Self::Refused(Failure { kind: ErrorKind::UnknownRequest, message })
     }
 
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {

@@ -13,13 +13,17 @@ mod config;
 mod connection;
 mod error;
 mod filters;
+mod host;
 mod pod;
 mod runtime;
+mod session;
 mod zygote;
 
-pub use config::{Changed, ContainerSpec, PodSandbox, PodState, RuntimeConfig, RuntimeEvent};
+pub use config::{Changed, ContainerSpec, DeviceChange, PodSandbox, PodState, RuntimeConfig, RuntimeEvent};
 pub use error::RuntimeError;
 pub use gannet_agent_shim::{
-    ContainerStatus, ErrorKind, ExecOutcome, Exit, Failure, LogLimits, Status, Usage,
+    ContainerStatus, ErrorKind, ExecOutcome, Exit, Failure, IdRange, LogLimits, Size, Status, Usage, fault,
 };
+pub use host::apparmor_enabled;
 pub use runtime::Runtime;
+pub use session::{AttachSpec, ExecSession, Stream};

@@ -9,19 +9,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gannet_agent_shim::{
-    Action, ContainerStatus, ExecOutcome, PodLayout, Reply, Sandbox, Usage, prepare, read_json, usage,
-    write_json,
+    Action, ContainerStatus, ExecOutcome, IdRange, PodLayout, Reply, Sandbox, Usage, fault, prepare,
+    read_json, usage, write_json,
 };
 use gannet_protocols_model::PodUid;
+use oci_spec::runtime::LinuxResources;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::config::{Changed, ContainerSpec, PodSandbox, PodState, RuntimeConfig, RuntimeEvent};
+use crate::config::{
+    Changed, ContainerSpec, DeviceChange, PodSandbox, PodState, RuntimeConfig, RuntimeEvent, sandbox_of,
+};
 use crate::error::RuntimeError;
 use crate::filters::Filters;
 use crate::pod::{Call, PodTask};
+use crate::session::{self, AttachSpec, ExecSession};
 use crate::zygote::{self, Fork};
 
 /// A shim kills its own children that take longer than a minute, then answers.
@@ -62,19 +66,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     spawn_blocking(work).await.unwrap_or_else(|err| Err(io::Error::other(err)))
-}
-
-impl From<PodSandbox> for Sandbox {
-    fn from(pod: PodSandbox) -> Self {
-        let host_uts = pod.netns.is_none();
-        Self {
-            hostname: pod.hostname,
-            netns: pod.netns,
-            host_uts,
-            host_ipc: pod.host_ipc,
-            boot_id: String::new(),
-        }
-    }
 }
 
 impl Runtime {
@@ -168,8 +159,7 @@ impl Runtime {
         let mut states = Vec::with_capacity(pods.len());
         for (uid, pod) in pods {
             let state = self.state(&uid, &pod).await.map(|containers| {
-                let Sandbox { hostname, netns, host_ipc, .. } = pod.sandbox;
-                let sandbox = PodSandbox { uid: uid.clone(), hostname, netns, host_ipc };
+                let sandbox = sandbox_of(uid.clone(), pod.sandbox);
                 PodState { sandbox, containers }
             });
             states.push((uid, state));
@@ -200,7 +190,10 @@ impl Runtime {
                 let wanted = sandbox.clone();
                 let made = blocking(move || {
                     fs::DirBuilder::new().recursive(true).mode(0o700).create(layout.dir())?;
-                    write_json(&layout.sandbox(), &wanted)
+                    fault::point("runtime.pod.folder");
+                    write_json(&layout.sandbox(), &wanted)?;
+                    fault::point("runtime.pod.recorded");
+                    Ok(())
                 });
                 made.await.map_err(RuntimeError::io(format!("make the directory of pod {uid}")))?;
                 self.add_pod(uid.clone(), sandbox)
@@ -231,10 +224,13 @@ impl Runtime {
         };
         let joined = spawn_blocking(write).await;
         joined.map_err(|err| RuntimeError::io("write the bundle")(io::Error::other(err)))??;
+        fault::point("runtime.create.prepared");
         let action = Action::Create { container: id, bundle, cgroup, log_path, log_limits };
-        match self.call(uid, &pod, action, ANSWER_TIME).await? {
+        let made = self.call(uid, &pod, action, ANSWER_TIME).await?;
+        fault::point("runtime.create.made");
+        match made {
             Reply::Created { pid } => Ok(pid),
-            other => Err(unexpected(&other)),
+            other => Err(RuntimeError::unexpected(&other)),
         }
     }
 
@@ -245,7 +241,7 @@ impl Runtime {
     pub async fn start_container(&self, uid: &PodUid, id: &str) -> Result<i32, RuntimeError> {
         match self.ask(uid, Action::Start { container: id.to_owned() }).await? {
             Reply::Started { pid } => Ok(pid),
-            other => Err(unexpected(&other)),
+            other => Err(RuntimeError::unexpected(&other)),
         }
     }
 
@@ -262,7 +258,9 @@ impl Runtime {
     /// # Errors
     /// Something could not be removed; ask again.
     pub async fn delete(&self, uid: &PodUid, id: &str) -> Result<(), RuntimeError> {
-        self.ask(uid, Action::Delete { container: id.to_owned() }).await.map(drop)
+        let deleted = self.ask(uid, Action::Delete { container: id.to_owned() }).await.map(drop);
+        fault::point("runtime.delete.done");
+        deleted
     }
 
     /// Runs a command in a running container, under the same user, capabilities and seccomp filter. Keeps up to `limit`
@@ -283,8 +281,82 @@ impl Runtime {
         let time = time.saturating_add(ANSWER_TIME);
         match self.call(uid, &self.pod(uid)?, action, time).await? {
             Reply::Executed(outcome) => Ok(outcome),
-            other => Err(unexpected(&other)),
+            other => Err(RuntimeError::unexpected(&other)),
         }
+    }
+
+    /// Gives a running container, and its pod, other limits of processor and memory: what `gannet_agent_spec::limits` and
+    /// `pod_limits` make.
+    ///
+    /// # Errors
+    /// The kernel refuses them, as where more memory is used than the new limit allows; then all stays as it was. The kind
+    /// is [`gannet_agent_shim::ErrorKind::UnknownRequest`] where the pod's shim is of a release that cannot do this.
+    pub async fn resize(
+        &self,
+        uid: &PodUid,
+        id: &str,
+        resources: LinuxResources,
+        pod: Option<LinuxResources>,
+    ) -> Result<(), RuntimeError> {
+        let (resources, pod) = (Box::new(resources), pod.map(Box::new));
+        self.ask(uid, Action::Update { container: id.to_owned(), resources, pod }).await.map(drop)
+    }
+
+    /// Runs a command in a running container, confined as the container is, for somebody who talks to it. It is killed when
+    /// the session is dropped.
+    ///
+    /// # Errors
+    /// The container does not run, the command cannot be executed, or the pod's shim is of a release that cannot do this
+    /// (the kind is then `UnknownRequest`).
+    pub async fn attach_exec(
+        &self,
+        uid: &PodUid,
+        id: &str,
+        spec: AttachSpec,
+    ) -> Result<ExecSession, RuntimeError> {
+        self.pod(uid)?;
+        let begin = session::attach(uid.clone(), self.layout(uid), id.to_owned(), spec);
+        timeout(ANSWER_TIME, begin).await.unwrap_or_else(|_| Err(RuntimeError::NoAnswer { pod: uid.clone() }))
+    }
+
+    /// Gives a device to a running container, or takes it away. Fine where it is so already.
+    ///
+    /// # Errors
+    /// The container does not run, the kernel refuses, or the pod's shim is of a release that cannot do this.
+    pub async fn change_device(
+        &self,
+        uid: &PodUid,
+        id: &str,
+        change: DeviceChange,
+    ) -> Result<(), RuntimeError> {
+        let DeviceChange { node, access, remove } = change;
+        let action = Action::Device { container: id.to_owned(), node: Box::new(node), access, remove };
+        self.ask(uid, action).await.map(drop)
+    }
+
+    /// Where the network namespace of a pod with users of its own is mounted, once [`Self::ensure_pod`] has made it.
+    pub fn network_namespace(&self, uid: &PodUid) -> PathBuf {
+        self.layout(uid).namespace("net")
+    }
+
+    /// Where the user namespace of a pod with users of its own is mounted, once [`Self::ensure_pod`] has made it.
+    pub fn user_namespace(&self, uid: &PodUid) -> PathBuf {
+        self.layout(uid).namespace("user")
+    }
+
+    /// Users for a new pod: the first block of 65,536 that no pod here has; the pod's own where it has some. None where all
+    /// are taken.
+    pub fn free_users(&self, uid: &PodUid) -> Option<IdRange> {
+        const BLOCK: u32 = 65_536;
+        let pods = lock(&self.inner.pods);
+        if let Some(held) = pods.get(uid).and_then(|pod| pod.sandbox.users) {
+            return Some(held);
+        }
+        let taken: BTreeSet<u32> =
+            pods.values().filter_map(|pod| pod.sandbox.users.map(|r| r.first)).collect();
+        // The last block holds the number that stands for nobody.
+        let first = (1..u32::MAX / BLOCK).map(|n| n * BLOCK).find(|first| !taken.contains(first))?;
+        Some(IdRange { first, count: BLOCK })
     }
 
     /// Removes a pod with all its containers, and ends its shim. Fine where there is none.
@@ -315,13 +387,6 @@ impl Runtime {
             Ok(running.filter_map(|c| Some((c.id, usage(&c.cgroup)?))).collect())
         };
         blocking(read).await.map_err(RuntimeError::io("read cgroups"))
-    }
-}
-
-fn unexpected(reply: &Reply) -> RuntimeError {
-    RuntimeError::Io {
-        what: "understand the shim".to_owned(),
-        source: io::Error::other(format!("{reply:?}")),
     }
 }
 

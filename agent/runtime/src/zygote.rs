@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
-use gannet_agent_shim::{TITLE_ROOM, VERSION, ZygoteReply, ZygoteRequest};
+use gannet_agent_shim::{TITLE_ROOM, VERSION, ZygoteReply, ZygoteRequest, fault};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
@@ -93,11 +93,13 @@ fn spawn(config: &RuntimeConfig) -> Result<Running, RuntimeError> {
     let (ours, theirs) = StdStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     let (program, args) = &config.zygote_command;
-    let child = Command::new(program)
-        .args(args)
-        // A container's first process starts from this environment, and it must be readable as text.
-        .env_clear()
-        .env(TITLE_ROOM, " ".repeat(96))
+    let mut command = Command::new(program);
+    // A container's first process starts from this environment, and it must be readable as text.
+    command.args(args).env_clear().env(TITLE_ROOM, " ".repeat(96));
+    if cfg!(debug_assertions) {
+        command.envs(std::env::var_os(fault::FILE).map(|file| (fault::FILE, file)));
+    }
+    let child = command
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::null())
         .stderr(Stdio::inherit())

@@ -1,10 +1,12 @@
 //! One client of a shim: bytes in, frames out, never waiting for either.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use serde::Serialize;
 
+use crate::descriptors::receive;
 use crate::frame::{Decoder, MAX_FRAME, encode};
 
 /// A client that does not read is dropped before its answers fill the memory.
@@ -15,6 +17,8 @@ pub(crate) struct Connection {
     decoder: Decoder,
     unsent: Vec<u8>,
     pub(crate) subscribed: bool,
+    /// Descriptors that came and that no request has taken yet.
+    pub(crate) descriptors: Vec<OwnedFd>,
     /// To be dropped at the end of the turn.
     pub(crate) broken: bool,
 }
@@ -22,7 +26,14 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(stream: UnixStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        Ok(Self { stream, decoder: Decoder::default(), unsent: Vec::new(), subscribed: false, broken: false })
+        Ok(Self {
+            stream,
+            decoder: Decoder::default(),
+            unsent: Vec::new(),
+            subscribed: false,
+            descriptors: Vec::new(),
+            broken: false,
+        })
     }
 
     pub(crate) fn wants_to_write(&self) -> bool {
@@ -34,9 +45,15 @@ impl Connection {
         let mut bytes = [0; 4096];
         let mut frames = Vec::new();
         loop {
-            match self.stream.read(&mut bytes) {
-                Ok(0) => self.broken = true,
-                Ok(count) => self.decoder.push(&bytes[..count]),
+            match receive(&self.stream, &mut bytes) {
+                Ok((0, _)) => self.broken = true,
+                Ok((count, descriptors)) => {
+                    // A request names all of its own; those of one that was not understood give way.
+                    if !descriptors.is_empty() {
+                        self.descriptors = descriptors;
+                    }
+                    self.decoder.push(&bytes[..count]);
+                }
                 Err(err) if err.kind() == io::ErrorKind::WouldBlock => break,
                 Err(err) if err.kind() == io::ErrorKind::Interrupted => continue,
                 Err(_) => self.broken = true,

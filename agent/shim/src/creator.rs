@@ -14,14 +14,16 @@ use libcontainer::error::LibcontainerError;
 use libcontainer::syscall::syscall::SyscallType;
 use oci_spec::runtime::{Process, Spec};
 
-use crate::cgroup;
-use crate::devices;
+use crate::command::join::{self, Command, Stdio};
 use crate::diagnostics;
 use crate::executor::Confined;
+use crate::fault;
+use crate::kernel::cgroup;
+use crate::kernel::devices;
 use crate::layout::PodLayout;
 use crate::prepare::{FILTER, LAUNCH, Launch};
 use crate::process::ProcessId;
-use crate::record::{read_json, write_json};
+use crate::record::read_json;
 
 /// Every cause, outermost first, each said once.
 fn chain(err: &dyn Error) -> String {
@@ -75,6 +77,7 @@ pub(crate) fn create(
     bundle: &Path,
     diagnostics: &File,
 ) -> Result<ProcessId, String> {
+    fault::point("creator.create.begun");
     diagnostics::install(diagnostics);
     let (launch, filter) = launch(bundle)?;
     let stdio = |stream| {
@@ -98,6 +101,7 @@ pub(crate) fn create(
         .with_detach(true)
         .build()
         .map_err(libcontainer)?;
+    fault::point("creator.create.built");
     // All that ran in the cgroup until now is code of ours. What fails is refused, and the container unmade.
     if let Some(dir) = cgroup::unified_devices(&launch.cgroup) {
         devices::confine(&dir, &launch.devices).map_err(|err| format!("cannot confine devices: {err}"))?;
@@ -105,69 +109,52 @@ pub(crate) fn create(
     if let Some(limit) = launch.pids_limit {
         cgroup::set_pids_max(&launch.cgroup, limit).map_err(|err| format!("pids.max: {err}"))?;
     }
+    fault::point("creator.create.confined");
     let pid = container.pid().ok_or("libcontainer gave no pid")?.as_raw();
     ProcessId::of(pid).map_err(|err| format!("the container's first process is gone: {err}"))
 }
 
 /// Lets the first process of a created container execute its program.
 pub(crate) fn start(layout: &PodLayout, id: &str) -> Result<(), String> {
+    fault::point("creator.start.begun");
     let mut container = Container::load(layout.runc().join(id)).map_err(libcontainer)?;
-    container.start().map_err(libcontainer)
+    container.start().map_err(libcontainer)?;
+    fault::point("creator.start.told");
+    Ok(())
+}
+
+/// A command for [`exec`].
+pub(crate) struct Wanted<'a> {
+    pub(crate) init: ProcessId,
+    pub(crate) bundle: &'a Path,
+    pub(crate) argv: &'a [String],
+    /// `NAME=value`, beside the container's own.
+    pub(crate) env: &'a [String],
 }
 
 /// Runs a command in a container, as its first process runs: same user, capabilities, environment, limits and filter.
-pub(crate) fn exec(
-    layout: &PodLayout,
-    id: &str,
-    bundle: &Path,
-    argv: &[String],
-    number: u64,
-    output: &File,
-    diagnostics: &File,
-) -> Result<ProcessId, String> {
+pub(crate) fn exec(wanted: &Wanted<'_>, stdio: Stdio, diagnostics: &File) -> Result<ProcessId, String> {
     diagnostics::install(diagnostics);
-    let (launch, filter) = launch(bundle)?;
-    let config = bundle.join("config.json");
+    let (launch, filter) = launch(wanted.bundle)?;
+    let config = wanted.bundle.join("config.json");
     let spec = Spec::load(&config).map_err(|err| format!("{}: {err}", config.display()))?;
     let mut process: Process = spec.process().clone().ok_or("the bundle has no process")?;
-    process.set_args(Some(argv.to_vec()));
-    let path = bundle.join(format!("exec-{number}.json"));
-    write_json(&path, &process).map_err(io_at(&path))?;
-    let clone = || output.try_clone().map_err(|err| format!("output: {err}"));
-    let executor =
+    process.set_args(Some(wanted.argv.to_vec()));
+    let env = process.env().iter().flatten().chain(wanted.env).cloned().collect();
+    process.set_env(Some(env));
+    let confined =
         Confined { filter, capabilities: launch.capabilities, diagnostics: diagnostics.as_raw_fd() };
-    let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-        .with_root_path(layout.runc())
-        .map_err(libcontainer)?
-        .with_executor(executor)
-        .with_stdin(null()?)
-        .with_stdout(clone()?)
-        .with_stderr(clone()?)
-        .as_tenant()
-        .with_detach(true)
-        .with_process(Some(&path))
-        .build()
-        .map_err(libcontainer);
-    let _ = fs::remove_file(&path);
-    let pid = pid?.as_raw();
-    ProcessId::of(pid).map_err(|err| format!("the command's process is gone: {err}"))
+    join::run(Command { init: wanted.init, cgroup: &launch.cgroup, process, confined }, stdio)
 }
 
 /// Removes all that libcontainer and the kernel keep of a container, and kills what is left of it.
 pub(crate) fn remove(layout: &PodLayout, id: &str, cgroup: &str) -> Result<(), String> {
+    fault::point("creator.remove.begun");
     cgroup::remove(cgroup).map_err(|err| err.to_string())?;
+    fault::point("creator.remove.cgroup");
     let state = layout.runc().join(id);
     match fs::remove_dir_all(&state) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => Err(io_at(&state)(err)),
         _ => Ok(()),
-    }
-}
-
-/// Removes the sockets that commands left in a container's state directory; not while one is being started.
-pub(crate) fn remove_tenant_sockets(layout: &PodLayout, id: &str) {
-    for entry in fs::read_dir(layout.runc().join(id)).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with("tenant-notify-")) {
-            let _ = fs::remove_file(entry.path());
-        }
     }
 }

@@ -16,7 +16,7 @@ use nix::unistd::{AccessFlags, execv, faccessat};
 use oci_spec::runtime::{LinuxCapabilities, Spec};
 
 use crate::diagnostics::{EXEC, write_line};
-use crate::seccomp;
+use crate::kernel::seccomp;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

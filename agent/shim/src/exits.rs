@@ -1,6 +1,5 @@
 //! What a shim does when a process ends: a child that called libcontainer, a container, a command.
 
-use std::io::Read;
 use std::time::Instant;
 
 use nix::sys::signal::{Signal, kill};
@@ -9,13 +8,13 @@ use nix::unistd::Pid;
 
 use gannet_protocols_model::Timestamp;
 
-use crate::cgroup;
 use crate::container::ReplyTo;
-use crate::creator;
 use crate::diagnostics::explain;
-use crate::fork::{read_available, read_report};
+use crate::fault;
+use crate::fork::read_report;
+use crate::kernel::cgroup;
 use crate::process::ProcessId;
-use crate::protocol::{ErrorKind, Event, ExecOutcome, Exit, Failure, Reply};
+use crate::protocol::{ErrorKind, Event, Exit, Failure, Reply};
 use crate::record::{remove_file, write_json};
 use crate::shim::{Job, RunningJob, Shim};
 
@@ -83,6 +82,11 @@ impl Shim {
                 self.on_removed(&container, outcome, instead);
             }
             Job::Exec { number } => self.on_exec_begun(number, job),
+            Job::Device { reply } => {
+                let outcome = read_report::<()>(&mut job.report);
+                let failed = |words| Failure::new(ErrorKind::Refused, words);
+                self.reply(reply, outcome.map(|()| Reply::Done).map_err(failed));
+            }
         }
         if !self.jobs.values().any(|job| matches!(job.job, Job::Create { .. } | Job::Exec { .. })) {
             self.unclaimed.clear();
@@ -96,6 +100,7 @@ impl Shim {
         let failure = match outcome {
             Ok(process) => {
                 container.record.process = Some(process);
+                fault::point("shim.create.reported");
                 match self.save(id) {
                     Ok(()) => return self.on_made(id, reply, process),
                     Err(err) => {
@@ -122,6 +127,7 @@ impl Shim {
     }
 
     fn on_made(&mut self, id: &str, reply: ReplyTo, process: ProcessId) {
+        fault::point("shim.create.saved");
         if let Some(container) = self.containers.get_mut(id) {
             // What was logged while it was made was no error after all.
             container.read_diagnostics();
@@ -135,17 +141,23 @@ impl Shim {
     }
 
     fn on_start_told(&mut self, id: &str, outcome: Result<(), String>) {
+        fault::point("shim.start.told");
         let Some(container) = self.containers.get_mut(id) else { return };
+        let waits = || container.record.process.is_some_and(ProcessId::runs_our_program);
         match outcome {
-            Ok(()) => {
+            // It was told before who told it died, or by an earlier shim.
+            outcome if outcome.is_ok() || !waits() => {
                 if let Some(starting) = &mut container.starting {
                     starting.told = true;
                 }
             }
-            Err(words) => {
+            outcome => {
+                container.record.started = false;
+                let words = outcome.err().unwrap_or_default();
                 if let Some(starting) = container.starting.take() {
                     self.reply(starting.reply, Err(Failure::new(ErrorKind::Start, words)));
                 }
+                let _ = self.save(id);
             }
         }
         self.settle(id);
@@ -183,7 +195,13 @@ impl Shim {
     }
 
     fn container_ended(&mut self, id: &str, code: i32, signal: Option<i32>, known: bool) {
+        let alone = !self.sandbox.host_pid && !self.sandbox.share_pid;
         let Some(container) = self.containers.get_mut(id) else { return };
+        fault::point("shim.exit.seen");
+        if !alone {
+            // With a process namespace of its own the kernel has ended the rest already.
+            cgroup::kill_in(&container.record.cgroup);
+        }
         container.pidfd = None;
         container.close_output();
         container.read_diagnostics();
@@ -195,6 +213,7 @@ impl Shim {
         let exit = Exit { code, signal, oom_killed, at: timestamp(), known, message };
         // The record is for a shim that comes after this one; without it the exit code would be unknown, no more.
         let _ = write_json(&self.layout.exit(id), &exit);
+        fault::point("shim.exit.recorded");
         for stream in ["stdout", "stderr"] {
             let _ = remove_file(&self.layout.stdio(id, stream));
         }
@@ -203,9 +222,11 @@ impl Shim {
     }
 
     fn on_removed(&mut self, id: &str, outcome: Result<(), String>, instead: Option<(ReplyTo, Failure)>) {
+        fault::point("shim.delete.removed");
         let outcome = outcome
             .and_then(|()| self.remove_files(id).map_err(|err| err.to_string()))
             .map_err(|words| Failure::new(ErrorKind::Internal, words));
+        fault::point("shim.delete.files");
         if let Some((to, failure)) = instead {
             self.reply(to, Err(failure));
         }
@@ -213,71 +234,6 @@ impl Shim {
         // What could not be removed stays known, so that it can be tried again.
         if outcome.is_ok() {
             self.containers.remove(id);
-        }
-    }
-
-    fn on_exec_begun(&mut self, number: u64, mut job: RunningJob) {
-        let outcome = read_report::<ProcessId>(&mut job.report);
-        let Some(exec) = self.execs.get_mut(&number) else { return };
-        let id = exec.container.clone();
-        match outcome {
-            Ok(process) => {
-                exec.process = Some(process);
-                if let Some((code, _)) = self.unclaimed.remove(&process.pid) {
-                    self.exec_ended(number, code);
-                }
-            }
-            Err(error) => {
-                let text =
-                    job.diagnostics.as_mut().map(|pipe| read_available(pipe, 4096)).unwrap_or_default();
-                let failure = Failure::new(ErrorKind::Start, explain(&error, &text));
-                if let Some(exec) = self.execs.remove(&number) {
-                    self.reply(exec.reply, Err(failure));
-                }
-            }
-        }
-        let begins = |job: &RunningJob| {
-            let Job::Exec { number } = job.job else { return false };
-            self.execs.get(&number).is_some_and(|exec| exec.container == id)
-        };
-        if !self.jobs.values().any(begins) {
-            creator::remove_tenant_sockets(&self.layout, &id);
-        }
-    }
-
-    /// Takes what a command wrote; false when there was nothing.
-    pub(crate) fn collect(&mut self, number: u64) -> bool {
-        let Some(exec) = self.execs.get_mut(&number) else { return false };
-        let Some(output) = &mut exec.output else { return false };
-        let mut part = [0; 4096];
-        match output.read(&mut part) {
-            Ok(count) if count > 0 => {
-                let room = exec.limit.saturating_sub(exec.collected.len());
-                exec.collected.extend_from_slice(&part[..count.min(room)]);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// A command closed its output and runs on.
-    pub(crate) fn silence(&mut self, number: u64) {
-        if let Some(exec) = self.execs.get_mut(&number) {
-            exec.output = None;
-        }
-    }
-
-    fn exec_ended(&mut self, number: u64, code: i32) {
-        // No more than a pipe holds: what it left running may write for ever.
-        for _ in 0..256 {
-            if !self.collect(number) {
-                break;
-            }
-        }
-        if let Some(exec) = self.execs.remove(&number) {
-            let output = String::from_utf8_lossy(&exec.collected).into_owned();
-            let outcome = ExecOutcome { exit_code: code, output, timed_out: exec.timed_out };
-            self.reply(exec.reply, Ok(Reply::Executed(outcome)));
         }
     }
 
@@ -289,13 +245,6 @@ impl Shim {
                 job.deadline = now + crate::shim::JOB_TIME;
             }
         }
-        for exec in self.execs.values_mut().filter(|exec| exec.deadline <= now) {
-            // One that is still being made is killed as soon as it is.
-            let Some(process) = exec.process.filter(|_| !exec.timed_out) else { continue };
-            exec.timed_out = true;
-            // Not reaped yet, so both numbers are still its own; libcontainer made it the leader of a session.
-            let _ = kill(Pid::from_raw(-process.pid), Signal::SIGKILL);
-            let _ = kill(Pid::from_raw(process.pid), Signal::SIGKILL);
-        }
+        self.end_late_execs(now);
     }
 }

@@ -22,8 +22,7 @@ pub(crate) fn pipe() -> io::Result<(File, File)> {
 
 /// Forks a child that runs `body` and exits with its code. It has the default signals, standard descriptors and `keep`,
 /// nothing else: a container in the making holds no connection and no log of another one. It dies with this process.
-pub(crate) fn child(keep: &[&File], body: impl FnOnce() -> i32) -> io::Result<i32> {
-    let keep: Vec<RawFd> = keep.iter().map(|file| file.as_raw_fd()).collect();
+pub(crate) fn child(keep: Vec<RawFd>, body: impl FnOnce() -> i32) -> io::Result<i32> {
     // SAFETY: this process has one thread, so the child may do all that its parent might.
     match unsafe { fork() }? {
         ForkResult::Parent { child } => Ok(child.as_raw()),

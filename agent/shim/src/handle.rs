@@ -1,30 +1,30 @@
 //! What a shim does on request.
 
 use std::io;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use oci_spec::runtime::LinuxResources;
 
+use crate::command::exec::Request;
 use crate::container::{Container, Deletion, ReplyTo, Starting};
 use crate::creator;
+use crate::fault;
 use crate::fork;
+use crate::kernel::limits::{self, Limits};
 use crate::layout::check_container_id;
-use crate::protocol::{Action, ErrorKind, Event, Failure, Reply, Request, ServerFrame, Status, VERSION};
-use crate::record::ContainerRecord;
+use crate::protocol;
+use crate::protocol::{Action, ErrorKind, Event, Failure, Reply, ServerFrame, Status, VERSION};
+use crate::record::{ContainerRecord, write_json};
 use crate::sandbox;
-use crate::shim::{Exec, Job, Shim};
-
-/// Output of a command that is kept at most, whatever the client asks for: it must fit a frame, escaped.
-const MAX_EXEC_OUTPUT: usize = 128 * 1024;
-
-/// Commands at once in a pod; a probe that hangs must not pile up.
-const MAX_EXECS: usize = 32;
+use crate::shim::{Job, Shim};
 
 /// What a request gives: an answer now, or later.
 type Answer = Result<Option<Reply>, Failure>;
 
-fn internal(err: &io::Error) -> Failure {
+pub(crate) fn internal(err: &io::Error) -> Failure {
     Failure::new(ErrorKind::Internal, err.to_string())
 }
 
@@ -60,7 +60,7 @@ impl Shim {
         };
         let seq = value.get("seq").and_then(serde_json::Value::as_u64).unwrap_or_default();
         let to = ReplyTo { client, seq };
-        let answer = match serde_json::from_value::<Request>(value) {
+        let answer = match serde_json::from_value::<protocol::Request>(value) {
             Ok(request) => self.act(to, request.action),
             Err(err) => Err(Failure::new(ErrorKind::Invalid, format!("request is not understood: {err}"))),
         };
@@ -83,7 +83,18 @@ impl Shim {
             }
             Action::Delete { container } => Ok(self.delete(to, &container)),
             Action::Exec { container, argv, timeout_ms, limit } => {
-                self.exec(to, container, &argv, Duration::from_millis(timeout_ms), limit).map(|()| None)
+                let request = Request { container: &container, argv: &argv, env: &[] };
+                self.exec(to, &request, Duration::from_millis(timeout_ms), limit).map(|()| None)
+            }
+            Action::Attach { container, argv, env, terminal, stdin } => {
+                let request = Request { container: &container, argv: &argv, env: &env };
+                self.attach(to, &request, terminal, stdin).map(|()| None)
+            }
+            Action::Device { container, node, access, remove } => {
+                self.device(to, &container, &node, &access, remove).map(|()| None)
+            }
+            Action::Update { container, resources, pod } => {
+                self.update(&container, &resources, pod.as_deref()).map(|()| Some(Reply::Done))
             }
             Action::State => {
                 let containers =
@@ -125,18 +136,20 @@ impl Shim {
 
     fn begin_create(&mut self, reply: ReplyTo, id: &str, bundle: &Path) -> io::Result<()> {
         self.save(id)?;
+        fault::point("shim.create.recorded");
+        sandbox::ensure_alive(&self.layout, &self.sandbox)?;
         if let Some(container) = self.containers.get_mut(id) {
             container.open_output(&self.layout, id)?;
         }
+        fault::point("shim.create.piped");
         let (read, write) = fork::pipe()?;
         let diagnostics = write.try_clone()?;
         let job = Job::Create { container: id.to_owned(), reply };
-        self.spawn(job, Some((read, write)), &[&diagnostics], |layout| {
-            creator::create(layout, id, bundle, &diagnostics)
-        })
+        let keep = vec![diagnostics.as_raw_fd()];
+        self.spawn(job, Some((read, write)), keep, |layout| creator::create(layout, id, bundle, &diagnostics))
     }
 
-    fn find(&mut self, id: &str) -> Result<&mut Container, Failure> {
+    pub(crate) fn find(&mut self, id: &str) -> Result<&mut Container, Failure> {
         let missing = || Failure::new(ErrorKind::NotFound, format!("no container {id}"));
         self.containers.get_mut(id).ok_or_else(missing)
     }
@@ -153,8 +166,10 @@ impl Shim {
         container.starting = Some(Starting { reply, told: false });
         // Recorded first: a container that might run counts as one that runs.
         let saved = self.save(id);
+        fault::point("shim.start.recorded");
         let job = Job::Start { container: id.to_owned() };
-        let begun = saved.and_then(|()| self.spawn(job, None, &[], |layout| creator::start(layout, id)));
+        let begun =
+            saved.and_then(|()| self.spawn(job, None, Vec::new(), |layout| creator::start(layout, id)));
         begun.map_err(|err| {
             if let Some(container) = self.containers.get_mut(id) {
                 container.starting = None;
@@ -184,6 +199,7 @@ impl Shim {
         if container.deletion == Deletion::None {
             container.deletion = Deletion::Wanted;
         }
+        fault::point("shim.delete.wanted");
         self.continue_deletion(id);
         None
     }
@@ -211,7 +227,7 @@ impl Shim {
         container.deletion = Deletion::Running;
         let cgroup = container.record.cgroup.clone();
         let job = Job::Remove { container: id.to_owned(), instead };
-        let begun = self.spawn(job, None, &[], |layout| creator::remove(layout, id, &cgroup));
+        let begun = self.spawn(job, None, Vec::new(), |layout| creator::remove(layout, id, &cgroup));
         if let Err(err) = begun {
             self.end_deletion(id, &Err(internal(&err)));
         }
@@ -225,51 +241,26 @@ impl Shim {
         }
     }
 
-    fn exec(
+    fn update(
         &mut self,
-        reply: ReplyTo,
-        id: String,
-        argv: &[String],
-        timeout: Duration,
-        limit: usize,
+        id: &str,
+        resources: &LinuxResources,
+        pod: Option<&LinuxResources>,
     ) -> Result<(), Failure> {
-        let busy = self.execs.len() >= MAX_EXECS;
-        let container = self.find(&id)?;
-        if container.status() != Status::Running || container.starting.is_some() || busy || argv.is_empty() {
-            let why = match () {
-                () if argv.is_empty() => "a command needs a program".to_owned(),
-                () if busy => format!("{MAX_EXECS} commands run in this pod already"),
-                () => format!("container {id} is not running"),
-            };
-            return Err(Failure::new(ErrorKind::BadState, why));
+        let container = self.find(id)?;
+        if container.exit.is_some() || container.record.process.is_none() {
+            return Err(Failure::new(ErrorKind::BadState, format!("container {id} is not running")));
         }
-        let bundle = container.record.bundle.clone();
-        let number = self.number();
-        let deadline = Instant::now()
-            .checked_add(timeout)
-            .unwrap_or_else(|| Instant::now() + Duration::from_secs(1 << 30));
-        let limit = limit.min(MAX_EXEC_OUTPUT);
-        let begin = |shim: &mut Self, bundle: PathBuf| {
-            let (output, to) = fork::pipe()?;
-            let (read, write) = fork::pipe()?;
-            let diagnostics = write.try_clone()?;
-            shim.spawn(Job::Exec { number }, Some((read, write)), &[&to, &diagnostics], |layout| {
-                creator::exec(layout, &id, &bundle, argv, number, &to, &diagnostics)
-            })?;
-            Ok(output)
-        };
-        let output = begin(self, bundle).map_err(|err: io::Error| internal(&err))?;
-        let exec = Exec {
-            container: id,
-            reply,
-            output: Some(output),
-            collected: Vec::new(),
-            limit,
-            deadline,
-            process: None,
-            timed_out: false,
-        };
-        self.execs.insert(number, exec);
+        let (of_container, of_pod) = (container.record.cgroup.clone(), self.layout.cgroup());
+        fault::point("shim.update.begun");
+        let pod_limits = pod.map(|resources| (of_pod.as_str(), Limits::from(resources)));
+        limits::update((&of_container, Limits::from(resources)), pod_limits)
+            .map_err(|err| Failure::new(ErrorKind::Refused, err.to_string()))?;
+        if let Some(pod) = pod {
+            // For a shim that comes after this one; the limits hold all the same.
+            self.sandbox.resources = Some(Box::new(pod.clone()));
+            write_json(&self.layout.sandbox(), &self.sandbox).map_err(|err| internal(&err))?;
+        }
         Ok(())
     }
 

@@ -69,9 +69,14 @@ impl PodLayout {
         self.dir.join("shim.log")
     }
 
-    /// The bind mount of a shared namespace: `ipc` or `uts`.
+    /// The bind mount of a shared namespace: `ipc`, `uts`, `net`, `pid` or `user`.
     pub fn namespace(&self, name: &str) -> PathBuf {
         self.dir.join("ns").join(name)
+    }
+
+    /// The process that holds a shared process namespace.
+    pub fn pause(&self) -> PathBuf {
+        self.dir.join("ns").join("pause.json")
     }
 
     /// libcontainer's state directories.

@@ -17,17 +17,19 @@
 
 #![allow(unsafe_code, reason = "fork, pidfd, seccomp and bpf have no safe interface")]
 
-mod cgroup;
+mod command;
 mod connection;
 mod container;
 mod creator;
-mod devices;
+pub mod descriptors;
 mod diagnostics;
 mod executor;
 mod exits;
+pub mod fault;
 mod fork;
 pub mod frame;
 mod handle;
+mod kernel;
 mod layout;
 mod log;
 mod prepare;
@@ -35,12 +37,14 @@ mod process;
 mod protocol;
 mod record;
 mod sandbox;
-mod seccomp;
 mod shim;
 mod title;
 mod zygote;
 
-pub use cgroup::{Usage, usage};
+pub use command::terminal::Size;
+pub use kernel::cgroup::{Usage, usage};
+pub use kernel::namespaces::IdRange;
+pub use kernel::seccomp::{SeccompError, compile as compile_seccomp};
 pub use layout::{NotAnId, PodLayout, check_container_id};
 pub use log::LogLimits;
 pub use prepare::{Bundle, PrepareError, prepare};
@@ -50,6 +54,5 @@ pub use protocol::{
     Status, VERSION, ZygoteReply, ZygoteRequest,
 };
 pub use record::{Sandbox, read_json, write_json};
-pub use seccomp::{SeccompError, compile as compile_seccomp};
 pub use title::ROOM as TITLE_ROOM;
 pub use zygote::{control_from_stdin, zygote_main};

@@ -24,7 +24,7 @@ pub struct LogLimits {
 }
 
 impl Default for LogLimits {
-    /// 10 MiB × 3, as the kubelet has it within a factor.
+    /// 10 MiB × 3; kubelet has the same size and five files.
     fn default() -> Self {
         Self { max_bytes: 10 << 20, max_files: 3 }
     }
@@ -119,11 +119,16 @@ impl Log {
         if text.is_empty() {
             return;
         }
-        let length = u64::try_from(text.len()).unwrap_or(u64::MAX);
-        if self.try_append(text, length).is_err() {
-            self.dropped = self.dropped.saturating_add(length);
-            // Opened anew next time: the disk may have been filled, remounted or replaced.
-            self.open = None;
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (piece, more) = rest.split_at(whole_entries(rest, self.limits.max_bytes));
+            let length = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            if self.try_append(piece, length).is_err() {
+                self.dropped = self.dropped.saturating_add(length);
+                // Opened anew next time: the disk may have been filled, remounted or replaced.
+                self.open = None;
+            }
+            rest = more;
         }
     }
 
@@ -149,6 +154,17 @@ impl Log {
         *size += length;
         Ok(())
     }
+}
+
+/// How many bytes of these entries go into one file: whole ones, and at least one.
+fn whole_entries(entries: &[u8], limit: u64) -> usize {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if entries.len() <= limit {
+        return entries.len();
+    }
+    let end = |slice: &[u8]| slice.iter().rposition(|b| *b == b'\n').map(|at| at + 1);
+    let first = || entries.iter().position(|b| *b == b'\n').map_or(entries.len(), |at| at + 1);
+    end(&entries[..limit]).unwrap_or_else(first)
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {

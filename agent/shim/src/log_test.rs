@@ -77,3 +77,31 @@ fn a_full_disk_drops_and_counts() {
     source.take(b"lost\n", &mut log, TIME);
     assert_eq!(log.dropped, 2 * entry);
 }
+
+#[test]
+fn much_at_once_goes_into_several_files() {
+    let (dir, mut source, mut log) = fixture(LogLimits { max_bytes: 200, max_files: 100 });
+    let all: String = (0..50).map(|number| format!("{number:02}\n")).collect();
+    source.take(all.as_bytes(), &mut log, TIME);
+    let mut kept = Vec::new();
+    for number in (0..100).rev() {
+        let name = if number == 0 { "0.log".to_owned() } else { format!("0.log.{number}") };
+        let text = read(&dir, &name);
+        assert!(text.len() <= 200, "{name}: {}", text.len());
+        kept.extend(text.lines().map(|line| line.rsplit(' ').next().unwrap().parse::<u32>().unwrap()));
+    }
+    assert_eq!(kept, (0..50).collect::<Vec<_>>());
+    // One entry that is larger than a file may be is written all the same.
+    source.take(&[b'x'; 500], &mut log, TIME);
+    source.take(b"\n", &mut log, TIME);
+    assert!(read(&dir, "0.log").len() > 500);
+}
+
+#[test]
+fn binary_bytes_stay_as_they_are() {
+    let (dir, mut source, mut log) = fixture(LogLimits::default());
+    let bytes: Vec<u8> = (0..=255_u8).filter(|b| *b != b'\n').collect();
+    source.take(&[bytes.as_slice(), b"\n"].concat(), &mut log, TIME);
+    let written = fs::read(dir.path().join("logs/0.log")).unwrap();
+    assert!(written.ends_with(&[b"stdout F ", bytes.as_slice(), b"\n"].concat()));
+}

@@ -2,7 +2,8 @@
 //!
 //! What is expected of the spec: `process` with `args`, `root.path` already mounted (relative to the bundle, or absolute),
 //! all `mounts`, `linux.namespaces` with a type for each namespace that is not the host's. What is done here:
-//! - `network`, `ipc` and `uts` without a path become those of the pod; `pid`, `mount` and `cgroup` are new ones;
+//! - `network`, `ipc` and `uts` without a path become those of the pod, and so do `user` and `pid` where the pod has them;
+//!   `mount` and `cgroup`, and otherwise `pid`, are new ones;
 //! - `cgroupsPath` becomes `/gannet/POD-UID/CONTAINER`: deleting a container kills all in its cgroup, so it has its own;
 //! - the seccomp profile is taken out, to be compiled and loaded by [`crate::executor`];
 //! - every device is denied first, since an empty list means that all are allowed;
@@ -15,10 +16,11 @@ use std::path::Path;
 
 use oci_spec::runtime::{
     Capability, LinuxCapabilities, LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespaceType, LinuxSeccomp,
-    Root, Spec,
+    Mount, Root, Spec,
 };
 use serde::{Deserialize, Serialize};
 
+use crate::kernel::cgroup;
 use crate::layout::{NotAnId, PodLayout, check_container_id};
 use crate::record::{Sandbox, write_json};
 
@@ -133,10 +135,39 @@ pub fn prepare(
         pids_limit: None,
         capabilities: None,
     };
+    if sandbox.share_pid {
+        show_cgroups(&mut spec, &launch.cgroup);
+    }
     let seccomp = prepare_linux(&mut spec, &mut launch, layout, sandbox)?;
     launch.filtered = seccomp.is_some();
     prepare_process(&mut spec, &mut launch)?;
     Ok(Bundle { config: spec, launch, seccomp })
+}
+
+/// Mounts the container's cgroups by their directories, where libcontainer cannot.
+fn show_cgroups(spec: &mut Spec, cgroup: &str) {
+    let shown = cgroup::shown(cgroup);
+    let Some(mounts) = spec.mounts_mut().as_mut() else { return };
+    let Some(at) = mounts.iter().position(|m| m.typ().as_deref() == Some("cgroup")) else { return };
+    if shown.is_empty() {
+        return;
+    }
+    let place = mounts[at].destination().clone();
+    let writable = mounts[at].options().iter().flatten().all(|option| option != "ro");
+    let make = |destination: &Path, typ: &str, source: &Path, options: &[&str]| {
+        let mut mount = Mount::default();
+        mount
+            .set_destination(destination.to_owned())
+            .set_typ(Some(typ.to_owned()))
+            .set_source(Some(source.to_owned()))
+            .set_options(Some(options.iter().map(ToString::to_string).collect()));
+        mount
+    };
+    let safe = ["nosuid", "noexec", "nodev", "mode=755", "size=64k"];
+    let mut ours = vec![make(&place, "tmpfs", Path::new("tmpfs"), &safe)];
+    let options = ["bind", "nosuid", "noexec", "nodev", if writable { "rw" } else { "ro" }];
+    ours.extend(shown.iter().map(|(name, dir)| make(&place.join(name), "bind", dir, &options)));
+    mounts.splice(at..=at, ours);
 }
 
 fn prepare_linux(
@@ -150,21 +181,32 @@ fn prepare_linux(
     let mut namespaces = linux.namespaces().clone().unwrap_or_default();
     // Where the pod uses the host's namespace, so does every container of it, whatever its spec says.
     namespaces.retain(|namespace| match namespace.typ() {
-        LinuxNamespaceType::Network => sandbox.netns.is_some() || namespace.path().is_some(),
+        LinuxNamespaceType::Network => {
+            sandbox.netns.is_some() || sandbox.users.is_some() || namespace.path().is_some()
+        }
+        LinuxNamespaceType::Pid => !sandbox.host_pid,
         LinuxNamespaceType::Ipc => !sandbox.host_ipc,
         LinuxNamespaceType::Uts => !sandbox.host_uts,
         _ => true,
     });
     for namespace in namespaces.iter_mut().filter(|namespace| namespace.path().is_none()) {
         let path = match namespace.typ() {
+            LinuxNamespaceType::Network if sandbox.users.is_some() => Some(layout.namespace("net")),
             LinuxNamespaceType::Network => sandbox.netns.clone(),
+            LinuxNamespaceType::Pid if sandbox.share_pid => Some(layout.namespace("pid")),
+            LinuxNamespaceType::User => Some(layout.namespace("user")),
             LinuxNamespaceType::Ipc => Some(layout.namespace("ipc")),
             LinuxNamespaceType::Uts => Some(layout.namespace("uts")),
             _ => None,
         };
         namespace.set_path(path);
     }
-    if !namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::Mount) {
+    let has = |typ| namespaces.iter().any(|namespace| namespace.typ() == typ);
+    if sandbox.users.is_some() != has(LinuxNamespaceType::User) {
+        // Root of such a pod must never be the node's, nor may one go without its mounts.
+        return Err(PrepareError::Missing { what: "user namespace" });
+    }
+    if !has(LinuxNamespaceType::Mount) {
         return Err(PrepareError::Missing { what: "mount namespace" });
     }
     linux.set_namespaces(Some(namespaces));

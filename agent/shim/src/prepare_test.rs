@@ -16,7 +16,7 @@ fn minimal() -> serde_json::Value {
 
 fn sandbox(netns: Option<&str>) -> Sandbox {
     let netns = netns.map(Into::into);
-    Sandbox { hostname: "web".to_owned(), netns, host_uts: false, host_ipc: false, boot_id: String::new() }
+    Sandbox { hostname: "web".to_owned(), netns, ..Sandbox::default() }
 }
 
 fn prepared(text: serde_json::Value) -> Bundle {

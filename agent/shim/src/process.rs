@@ -15,8 +15,12 @@ pub struct ProcessId {
     pub start_ticks: u64,
 }
 
+/// The kernel's `PF_EXITING`: it will not run any more, whatever it still waits for.
+const EXITING: u64 = 4;
+
 struct Stat {
     state: char,
+    flags: u64,
     start_ticks: u64,
 }
 
@@ -27,9 +31,10 @@ fn stat(pid: i32) -> io::Result<Stat> {
         text.rsplit_once(')').map_or("", |(_, rest)| rest).split_ascii_whitespace().collect();
     let state = fields.first().and_then(|f| f.chars().next());
     let start_ticks = fields.get(19).and_then(|f| f.parse().ok());
+    let flags = fields.get(6).and_then(|f| f.parse().ok()).unwrap_or(0);
     state
         .zip(start_ticks)
-        .map(|(state, start_ticks)| Stat { state, start_ticks })
+        .map(|(state, start_ticks)| Stat { state, flags, start_ticks })
         .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not understood")))
 }
 
@@ -44,8 +49,18 @@ impl ProcessId {
 
     /// It runs, and has not exited without anybody having looked.
     pub fn is_alive(self) -> bool {
-        stat(self.pid)
-            .is_ok_and(|stat| stat.start_ticks == self.start_ticks && !matches!(stat.state, 'Z' | 'X'))
+        stat(self.pid).is_ok_and(|stat| {
+            let ended = matches!(stat.state, 'Z' | 'X') || stat.flags & EXITING != 0;
+            stat.start_ticks == self.start_ticks && !ended
+        })
+    }
+
+    /// It still runs the program of the process that asks: a container that was never told to start.
+    pub(crate) fn runs_our_program(self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let program = |of: &str| fs::metadata(format!("/proc/{of}/exe")).map(|data| (data.dev(), data.ino()));
+        let both = program(&self.pid.to_string()).ok().zip(program("self").ok());
+        both.is_some_and(|(theirs, ours)| theirs == ours) && self.is_alive()
     }
 
     /// A descriptor that stays this process, and becomes readable when it exits.

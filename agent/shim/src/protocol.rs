@@ -6,8 +6,10 @@
 use std::path::PathBuf;
 
 use gannet_protocols_model::Timestamp;
+use oci_spec::runtime::{LinuxDevice, LinuxResources};
 use serde::{Deserialize, Serialize};
 
+use crate::command::terminal::Size;
 use crate::log::LogLimits;
 
 /// The version of this protocol. Raised when an old field changes its meaning; new fields and requests do not raise it.
@@ -73,6 +75,47 @@ pub enum Action {
         timeout_ms: u64,
         /// Bytes of output kept; more is read and dropped.
         limit: usize,
+    },
+    /// Runs a command in a running container for somebody who talks to it. Its standard input (if any), output and error,
+    /// or a socket that gets the other end of its terminal, come as descriptors with this request. Answers:
+    /// [`Reply::Started`], and [`Reply::Executed`] once it ended; it is killed when the connection closes before.
+    Attach {
+        /// Which.
+        container: String,
+        /// Program and arguments.
+        argv: Vec<String>,
+        /// `NAME=value`, beside what the container has.
+        #[serde(default)]
+        env: Vec<String>,
+        /// The size of its terminal; without a terminal where there is none.
+        #[serde(default)]
+        terminal: Option<Size>,
+        /// Without a terminal: the first descriptor is its standard input.
+        #[serde(default)]
+        stdin: bool,
+    },
+    /// Gives a device to a running container, or takes it away: its node, and the right to use it. Answer: [`Reply::Done`],
+    /// also where it is so already.
+    Device {
+        /// Which.
+        container: String,
+        /// The node as it appears in the container, with owner and permission bits.
+        node: Box<LinuxDevice>,
+        /// Letters of `rwm`.
+        access: String,
+        /// It goes.
+        #[serde(default)]
+        remove: bool,
+    },
+    /// Gives a running container, and its pod, other limits. Answer: [`Reply::Done`].
+    Update {
+        /// Which.
+        container: String,
+        /// Its processor and memory limits; what is not there stays as it is.
+        resources: Box<LinuxResources>,
+        /// Those of the pod's own cgroup.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pod: Option<Box<LinuxResources>>,
     },
     /// All containers. Answer: [`Reply::State`].
     State,
@@ -176,6 +219,8 @@ pub enum ErrorKind {
     Create,
     /// The program could not be executed.
     Start,
+    /// The kernel or this shim does not do that: limits below what is used, a device that cannot be made.
+    Refused,
     /// The shim does not know this request, or it comes from a release too new.
     UnknownRequest,
     /// Something else; the message says what.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use oci_spec::runtime::LinuxResources;
+
+use crate::kernel::namespaces::IdRange;
 use crate::log::LogLimits;
 use crate::process::ProcessId;
 
@@ -14,7 +17,7 @@ use crate::process::ProcessId;
 const MAX_RECORD: u64 = 1 << 20;
 
 /// The pod's shared namespaces, as the agent wants them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Sandbox {
     /// The pod's host name.
     pub hostname: String,
@@ -27,6 +30,18 @@ pub struct Sandbox {
     /// The pod uses the host's System V and POSIX queues and shared memory.
     #[serde(default)]
     pub host_ipc: bool,
+    /// The containers see the node's processes.
+    #[serde(default)]
+    pub host_pid: bool,
+    /// The containers see each other's processes.
+    #[serde(default)]
+    pub share_pid: bool,
+    /// Root of the pod is nobody on the node: the pod has a user namespace with these users.
+    #[serde(default)]
+    pub users: Option<IdRange>,
+    /// Limits of the pod as a whole.
+    #[serde(default)]
+    pub resources: Option<Box<LinuxResources>>,
     /// The boot in which the processes of the records lived.
     #[serde(default)]
     pub boot_id: String,

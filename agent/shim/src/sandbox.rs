@@ -1,84 +1,80 @@
-//! What the containers of a pod share: the ipc and uts namespaces, kept by bind mounts, and the parent of their cgroups.
+//! What the containers of a pod share: namespaces, kept by bind mounts, and the parent of their cgroups.
 //!
 //! The mounts outlive the shim, so a second shim's containers join the same namespaces as the first one's. The network
-//! namespace is the caller's.
+//! namespace is the caller's, but for a pod with a user namespace: there it must be that one's own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::Path;
 
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
-use nix::sys::statfs::{NSFS_MAGIC, statfs};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, sethostname};
+use nix::sched::CloneFlags;
+use nix::unistd::sethostname;
 
-use crate::cgroup;
-use crate::fork;
+use crate::fault;
+use crate::kernel::cgroup;
+use crate::kernel::limits::{self, Limits};
+use crate::kernel::namespaces::{self, Wanted};
+use crate::kernel::pause;
 use crate::layout::PodLayout;
 use crate::record::{Sandbox, remove_file};
 
 const DIRECTORIES: [&str; 5] = ["ns", "runc", "containers", "exits", "io"];
 
-fn is_mounted(path: &Path) -> bool {
-    statfs(path).is_ok_and(|fs| fs.filesystem_type() == NSFS_MAGIC)
-}
+/// Those that are kept by mounts.
+const NAMESPACES: [&str; 5] = ["ipc", "uts", "net", "pid", "user"];
 
-/// Makes the pod's directories and namespaces, those that are not there.
+/// Makes the pod's directories, namespaces and limits, those that are not there.
 pub(crate) fn ensure(layout: &PodLayout, sandbox: &Sandbox) -> io::Result<()> {
     for name in DIRECTORIES {
         fs::create_dir_all(layout.dir().join(name))?;
     }
+    let users = layout.namespace("user");
+    if let Some(range) = sandbox.users {
+        namespaces::ensure_users(&users, range)?;
+    }
+    let users = sandbox.users.map(|_| users.as_path());
+    let make = |name: &str, flag, within: &dyn Fn() -> nix::Result<()>| {
+        let path = layout.namespace(name);
+        namespaces::ensure(&Wanted { name, flag, path: &path, users }, within, |_| Ok(()))
+    };
     if !sandbox.host_ipc {
-        ensure_namespace(&layout.namespace("ipc"), CloneFlags::CLONE_NEWIPC, "ipc", || Ok(()))?;
+        make("ipc", CloneFlags::CLONE_NEWIPC, &|| Ok(()))?;
     }
     if !sandbox.host_uts {
-        let name = || sethostname(&sandbox.hostname);
-        ensure_namespace(&layout.namespace("uts"), CloneFlags::CLONE_NEWUTS, "uts", name)?;
+        make("uts", CloneFlags::CLONE_NEWUTS, &|| sethostname(&sandbox.hostname))?;
+    }
+    if users.is_some() {
+        make("net", CloneFlags::CLONE_NEWNET, &|| Ok(()))?;
+    }
+    if sandbox.share_pid {
+        pause::ensure(layout, users)?;
+    }
+    if let Some(resources) = &sandbox.resources {
+        let cgroup = layout.cgroup();
+        cgroup::ensure(&cgroup)?;
+        limits::apply(&cgroup, Limits::from(resources.as_ref())).map_err(io::Error::other)?;
     }
     Ok(())
 }
 
-/// A namespace lives while it is mounted somewhere; it is made by a child, since one cannot leave one's own.
-fn ensure_namespace(
-    path: &Path,
-    flag: CloneFlags,
-    name: &str,
-    set_up: impl FnOnce() -> nix::Result<()>,
-) -> io::Result<()> {
-    if is_mounted(path) {
+/// Before each container: what it joins may have died since.
+pub(crate) fn ensure_alive(layout: &PodLayout, sandbox: &Sandbox) -> io::Result<()> {
+    if !sandbox.share_pid {
         return Ok(());
     }
-    File::create(path)?;
-    let source = format!("/proc/self/ns/{name}");
-    let none = None::<&str>;
-    let pid = fork::child(&[], || {
-        let made = unshare(flag)
-            .and_then(|()| set_up())
-            .and_then(|()| mount(Some(source.as_str()), path, none, MsFlags::MS_BIND, none));
-        made.err().map_or(0, |errno| errno as i32)
-    })?;
-    match waitpid(Pid::from_raw(pid), None)? {
-        WaitStatus::Exited(_, 0) => Ok(()),
-        WaitStatus::Exited(_, errno) => {
-            let cause = Errno::from_raw(errno).desc();
-            Err(io::Error::other(format!("cannot make the pod's {name} namespace: {cause}")))
-        }
-        other => Err(io::Error::other(format!("cannot make the pod's {name} namespace: {other:?}"))),
-    }
+    let users = layout.namespace("user");
+    pause::ensure(layout, sandbox.users.map(|_| users.as_path()))
 }
 
 /// Undoes [`ensure`], and removes all that a shim keeps. What others put into the directory stays, and so does it then.
 pub(crate) fn remove(layout: &PodLayout) -> io::Result<()> {
-    for name in ["ipc", "uts"] {
-        let path = layout.namespace(name);
-        while is_mounted(&path) {
-            umount2(&path, MntFlags::MNT_DETACH)?;
-        }
-        remove_file(&path)?;
+    fault::point("shim.shutdown.begun");
+    pause::remove(layout)?;
+    for name in NAMESPACES {
+        namespaces::forget(&layout.namespace(name))?;
     }
+    fault::point("shim.shutdown.namespaces");
     cgroup::remove(&layout.cgroup())?;
+    fault::point("shim.shutdown.cgroup");
     for name in DIRECTORIES {
         // Nothing is ever mounted below these, and the mounts of "ns" are gone.
         match fs::remove_dir_all(layout.dir().join(name)) {
@@ -86,6 +82,7 @@ pub(crate) fn remove(layout: &PodLayout) -> io::Result<()> {
             _ => {}
         }
     }
+    fault::point("shim.shutdown.folders");
     for path in [layout.stderr(), layout.sandbox(), layout.socket(), layout.lock()] {
         remove_file(&path)?;
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,11 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
+use crate::command::exec::Exec;
 use crate::connection::Connection;
 use crate::container::{Container, ReplyTo};
 use crate::creator;
+use crate::fault;
 use crate::fork;
 use crate::layout::{PodLayout, check_container_id};
 use crate::log::now;
@@ -34,6 +36,7 @@ pub(crate) enum Job {
     Start { container: String },
     Remove { container: String, instead: Option<(ReplyTo, Failure)> },
     Exec { number: u64 },
+    Device { reply: ReplyTo },
 }
 
 pub(crate) struct RunningJob {
@@ -43,21 +46,9 @@ pub(crate) struct RunningJob {
     pub(crate) deadline: Instant,
 }
 
-/// A command in a container.
-pub(crate) struct Exec {
-    pub(crate) container: String,
-    pub(crate) reply: ReplyTo,
-    /// Gone once nobody writes to it any more.
-    pub(crate) output: Option<File>,
-    pub(crate) collected: Vec<u8>,
-    pub(crate) limit: usize,
-    pub(crate) deadline: Instant,
-    pub(crate) process: Option<ProcessId>,
-    pub(crate) timed_out: bool,
-}
-
 pub(crate) struct Shim {
     pub(crate) layout: PodLayout,
+    pub(crate) sandbox: Sandbox,
     pub(crate) clients: BTreeMap<u64, Connection>,
     pub(crate) containers: BTreeMap<String, Container>,
     pub(crate) jobs: BTreeMap<i32, RunningJob>,
@@ -96,7 +87,10 @@ pub(crate) fn open(layout: PodLayout) -> io::Result<Shim> {
     let path = layout.sandbox();
     let missing = || io::Error::other(format!("{} is missing", path.display()));
     let mut sandbox: Sandbox = read_json(&path)?.ok_or_else(missing)?;
+    fault::point("shim.open.locked");
     sandbox::ensure(&layout, &sandbox)?;
+    fault::point("shim.open.sandbox");
+    let boot = boot_id();
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     mask.thread_block()?;
@@ -107,8 +101,14 @@ pub(crate) fn open(layout: PodLayout) -> io::Result<Shim> {
     let listener = UnixListener::bind(PodLayout::SOCKET)?;
     std::env::set_current_dir("/")?;
     listener.set_nonblocking(true)?;
+    fault::point("shim.open.listening");
+    let same_boot = sandbox.boot_id == boot;
+    if !same_boot {
+        sandbox.boot_id = boot;
+    }
     let mut shim = Shim {
         layout,
+        sandbox,
         clients: BTreeMap::new(),
         containers: BTreeMap::new(),
         jobs: BTreeMap::new(),
@@ -120,11 +120,9 @@ pub(crate) fn open(layout: PodLayout) -> io::Result<Shim> {
         signals,
         _lock: lock,
     };
-    let boot = boot_id();
-    shim.adopt(sandbox.boot_id == boot)?;
-    if sandbox.boot_id != boot {
-        sandbox.boot_id = boot;
-        write_json(&path, &sandbox)?;
+    shim.adopt(same_boot)?;
+    if !same_boot {
+        write_json(&path, &shim.sandbox)?;
     }
     Ok(shim)
 }
@@ -159,8 +157,15 @@ impl Shim {
     ) -> io::Result<()> {
         let mut container = Container::new(record);
         container.exit = read_json(&self.layout.exit(id)).unwrap_or_default();
+        // Whoever subscribes is told; the shim before this one may have had no time for it.
+        container.announced = container.exit.is_some();
         container.orphaned = container.exit.is_none();
         let mut gone = false;
+        if container.orphaned && container.record.started && same_boot && process.runs_our_program() {
+            // The shim died between the note and the deed.
+            container.record.started = false;
+            write_json(&self.layout.container(id), &container.record)?;
+        }
         if container.orphaned {
             container.open_output(&self.layout, id)?;
             container.pidfd = if same_boot { process.open().ok() } else { None };
@@ -207,7 +212,10 @@ impl Shim {
                 self.on_event(&token, events);
             }
             self.on_time(Instant::now());
-            self.clients.retain(|_, client| !client.broken);
+            if self.clients.values().any(|client| client.broken) {
+                self.clients.retain(|_, client| !client.broken);
+                self.drop_abandoned();
+            }
         }
         Ok(())
     }
@@ -323,14 +331,14 @@ impl Shim {
         &mut self,
         job: Job,
         diagnostics: Option<(File, File)>,
-        keep: &[&File],
+        mut keep: Vec<RawFd>,
         call: impl FnOnce(&PodLayout) -> Result<T, String>,
     ) -> io::Result<()> {
         let (report, to) = fork::pipe()?;
         let (read, write) = diagnostics.unzip();
-        let kept: Vec<&File> = keep.iter().copied().chain([&to]).chain(&write).collect();
+        keep.extend([&to].into_iter().chain(&write).map(AsRawFd::as_raw_fd));
         let layout = &self.layout;
-        let pid = fork::child(&kept, || fork::report(&to, &call(layout)))?;
+        let pid = fork::child(keep, || fork::report(&to, &call(layout)))?;
         let deadline = Instant::now() + JOB_TIME;
         self.jobs.insert(pid, RunningJob { job, report, diagnostics: read, deadline });
         Ok(())

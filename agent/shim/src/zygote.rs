@@ -12,6 +12,7 @@ use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
+use crate::fault;
 use crate::fork as forking;
 use crate::frame::{Decoder, encode};
 use crate::layout::PodLayout;
@@ -65,12 +66,14 @@ fn serve(mut control: UnixStream) -> io::Result<()> {
 
 /// Forks twice, so that the shim is nobody's child and lives on without agent and zygote.
 fn fork_shim(layout: PodLayout) -> io::Result<()> {
+    fault::point("zygote.fork.asked");
     let (mut read, write) = forking::pipe()?;
     // SAFETY: the zygote has one thread.
     let between = match unsafe { fork() }? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => forking::exit(vec![write.as_raw_fd()], || {
             let _ = setsid();
+            fault::point("zygote.fork.between");
             // SAFETY: as above.
             match unsafe { fork() } {
                 Ok(ForkResult::Parent { .. }) => 0,

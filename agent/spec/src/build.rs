@@ -1,15 +1,16 @@
 //! The spec as a whole.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use gannet_protocols_model::{ByteSize, ConfigBlob, Container, Digest, Manifest, PodEntry};
-use oci_spec::runtime::{Mount, Process, Root, Spec, User};
+use gannet_protocols_model::{ByteSize, Container, Manifest, MountPropagation, PodEntry};
+use oci_spec::runtime::{Linux, LinuxSeccomp, Mount, Process, Root, Spec, User};
+use serde::{Deserialize, Serialize};
 
 use crate::defaults;
 use crate::env::{SpecError, command_line, environment};
-use crate::{security, user};
+use crate::fields::Allocatable;
+use crate::{refusal, resources, security, user};
 
 /// What the image says about how it is run.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -43,6 +44,8 @@ pub struct PodContext<'a> {
     pub pod_ip: Option<Ipv4Addr>,
     /// The node's memory.
     pub node_memory: ByteSize,
+    /// What of the node pods can have.
+    pub allocatable: Allocatable,
 }
 
 /// The container, and what the node prepared for it.
@@ -62,12 +65,83 @@ pub struct ContainerContext<'a> {
     pub group: &'a str,
     /// The pod's host name.
     pub hostname: &'a str,
-    /// The blobs that its environment names.
-    pub blobs: &'a BTreeMap<Digest, ConfigBlob>,
+    /// Its own variables and those of services: [`crate::variables`].
+    pub variables: &'a [(String, String)],
     /// Its volumes.
     pub mounts: &'a [VolumeMount],
     /// The pod's files in `/etc`.
     pub etc: &'a EtcFiles,
+    /// The file on the node that the container sees at its `terminationMessagePath`.
+    pub termination_log: Option<&'a Path>,
+    /// The device nodes that it gets: those of its devices, or all of the node's where it is privileged.
+    pub devices: &'a [DeviceNode],
+    /// What the node gives and demands.
+    pub node: &'a NodeFacts<'a>,
+    /// The profile that `seccompProfile: Localhost` names, read by whoever may read files.
+    pub seccomp: Option<&'a LinuxSeccomp>,
+}
+
+/// What specs depend on besides the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeFacts<'a> {
+    /// Processes and threads of a container at most.
+    pub pids_limit: i64,
+    /// What the kernel has of AppArmor.
+    pub apparmor: AppArmor<'a>,
+    /// The node gives pods user namespaces, with root file systems and volumes mapped into them.
+    pub user_namespaces: bool,
+}
+
+impl Default for NodeFacts<'_> {
+    /// Far more processes than a gateway's programs use, far fewer than a fork bomb makes.
+    fn default() -> Self {
+        Self { pids_limit: 4096, apparmor: AppArmor::Absent, user_namespaces: false }
+    }
+}
+
+/// Whether the kernel enforces AppArmor profiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AppArmor<'a> {
+    /// It does not.
+    Absent,
+    /// It does.
+    Enabled {
+        /// The profile of containers that ask for none, where it is loaded.
+        default: Option<&'a str>,
+    },
+}
+
+/// A device node of this machine, given to a container.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DeviceNode {
+    /// Where it is on the node.
+    pub path_on_node: PathBuf,
+    /// Where it appears.
+    pub path_in_container: PathBuf,
+    /// Its major number.
+    pub major: i64,
+    /// Its minor number.
+    pub minor: i64,
+    /// What it is.
+    pub kind: DeviceKind,
+    /// Letters of `rwm`.
+    pub access: String,
+    /// Its permission bits; for its owner and group alone where there are none.
+    #[serde(default)]
+    pub mode: Option<u32>,
+    /// Its owner and group; the container's user where there are none.
+    #[serde(default)]
+    pub owner: Option<(u32, u32)>,
+}
+
+/// What a device node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceKind {
+    /// A character device.
+    Char,
+    /// A block device.
+    Block,
 }
 
 /// A folder or file of the node that appears in the container.
@@ -79,6 +153,8 @@ pub struct VolumeMount {
     pub destination: PathBuf,
     /// Without write access.
     pub read_only: bool,
+    /// Whether mounts made later show on the other side.
+    pub propagation: MountPropagation,
 }
 
 /// Where the pod's files for `/etc` lie on the node.
@@ -92,6 +168,9 @@ pub struct EtcFiles {
     pub resolv_conf: PathBuf,
 }
 
+/// Kubernetes' default.
+const TERMINATION_LOG: &str = "/dev/termination-log";
+
 /// The runtime spec of a container.
 ///
 /// # Errors
@@ -104,11 +183,14 @@ pub fn build(at: &ContainerContext<'_>) -> Result<Spec, SpecError> {
         let pod = format!("{}_{}({})", entry.name, entry.namespace, entry.uid);
         return Err(SpecError::Root { pod, container: container.name.clone() });
     }
+    refusal::check(manifest, &container.security, at.node)?;
     let bounding = security::capabilities(&container.security)?;
-    let (env, known) = environment(at, &run_as.home)?;
+    let env = environment(at, at.variables, &run_as.home)?;
+    let known = at.variables.iter().cloned().collect();
 
     let mut process = Process::default();
     let mut process_user = User::default();
+    let owner = (run_as.uid, run_as.gid);
     process_user.set_uid(run_as.uid).set_gid(run_as.gid);
     process_user.set_additional_gids((!run_as.groups.is_empty()).then_some(run_as.groups));
     process
@@ -121,7 +203,8 @@ pub fn build(at: &ContainerContext<'_>) -> Result<Spec, SpecError> {
         .set_no_new_privileges(Some(container.security.allow_privilege_escalation == Some(false)))
         // Those of the agent's service: raising them would need a capability that a nested agent may not have.
         .set_rlimits(None)
-        .set_oom_score_adj(Some(security::oom_score_adj(manifest, container, at.pod.node_memory)));
+        .set_apparmor_profile(refusal::apparmor(&container.security, at.node)?)
+        .set_oom_score_adj(Some(resources::oom_score_adj(manifest, container, at.pod.node_memory)));
 
     let mut root = Root::default();
     root.set_path(at.rootfs.to_owned()).set_readonly(Some(container.security.read_only_root));
@@ -131,8 +214,17 @@ pub fn build(at: &ContainerContext<'_>) -> Result<Spec, SpecError> {
         .set_process(Some(process))
         .set_hostname(None)
         .set_mounts(Some(mounts(at)))
-        .set_linux(Some(security::linux(container, &bounding)));
+        .set_linux(Some(propagating(at, security::linux(at, &bounding, owner)?)));
     Ok(spec)
+}
+
+/// A mount that is to show on the node must be made in a tree that the node shares: libcontainer makes all others slaves
+/// of the node's.
+fn propagating(at: &ContainerContext<'_>, mut linux: Linux) -> Linux {
+    if at.mounts.iter().any(|m| m.propagation == MountPropagation::Bidirectional) {
+        linux.set_rootfs_propagation(Some("shared".to_owned()));
+    }
+    linux
 }
 
 fn working_dir(container: &Container, image: &ImageConfig) -> Result<PathBuf, SpecError> {
@@ -164,10 +256,17 @@ fn mounts(at: &ContainerContext<'_>) -> Vec<Mount> {
         source: source.clone(),
         destination: PathBuf::from(destination),
         read_only: at.container.security.read_only_root,
+        propagation: MountPropagation::None,
+    });
+    let termination = at.termination_log.map(|source| VolumeMount {
+        source: source.to_owned(),
+        destination: at.container.termination_message_path.as_deref().unwrap_or(TERMINATION_LOG).into(),
+        read_only: false,
+        propagation: MountPropagation::None,
     });
     let hidden = |m: &VolumeMount| at.mounts.iter().any(|own| own.destination == m.destination);
     let mut binds: Vec<VolumeMount> =
-        etc.into_iter().filter(|m| !hidden(m)).chain(at.mounts.iter().cloned()).collect();
+        etc.into_iter().chain(termination).filter(|m| !hidden(m)).chain(at.mounts.iter().cloned()).collect();
     // A mount inside another one must come after it.
     binds.sort_by_key(|m| m.destination.components().count());
     mounts.extend(binds.iter().map(bind));
@@ -175,7 +274,12 @@ fn mounts(at: &ContainerContext<'_>) -> Vec<Mount> {
 }
 
 fn bind(volume: &VolumeMount) -> Mount {
-    let mut options = vec!["rbind".to_owned(), "rprivate".to_owned()];
+    let propagation = match volume.propagation {
+        MountPropagation::None => "rprivate",
+        MountPropagation::HostToContainer => "rslave",
+        MountPropagation::Bidirectional => "rshared",
+    };
+    let mut options = vec!["rbind".to_owned(), propagation.to_owned()];
     options.push(if volume.read_only { "ro" } else { "rw" }.to_owned());
     let mut mount = Mount::default();
     mount
@@ -189,19 +293,43 @@ fn bind(volume: &VolumeMount) -> Mount {
 /// The number of the image's stop signal; SIGTERM where it names none that is known.
 pub fn stop_signal(image: &ImageConfig) -> i32 {
     const SIGTERM: i32 = 15;
-    const NAMES: [(&str, i32); 12] = [
+    const NAMES: &[(&str, i32)] = &[
         ("HUP", 1),
         ("INT", 2),
         ("QUIT", 3),
+        ("ILL", 4),
+        ("TRAP", 5),
         ("ABRT", 6),
+        ("IOT", 6),
+        ("BUS", 7),
+        ("FPE", 8),
         ("KILL", 9),
         ("USR1", 10),
+        ("SEGV", 11),
         ("USR2", 12),
+        ("PIPE", 13),
         ("ALRM", 14),
         ("TERM", 15),
+        ("STKFLT", 16),
+        ("CHLD", 17),
+        ("CLD", 17),
         ("CONT", 18),
+        ("STOP", 19),
+        ("TSTP", 20),
+        ("TTIN", 21),
+        ("TTOU", 22),
+        ("URG", 23),
+        ("XCPU", 24),
+        ("XFSZ", 25),
+        ("VTALRM", 26),
+        ("PROF", 27),
         ("WINCH", 28),
+        ("IO", 29),
+        ("POLL", 29),
         ("PWR", 30),
+        ("SYS", 31),
+        ("RTMIN", 34),
+        ("RTMAX", 64),
     ];
     let Some(text) = image.stop_signal.as_deref() else { return SIGTERM };
     if let Ok(number) = text.parse::<i32>() {
@@ -209,7 +337,10 @@ pub fn stop_signal(image: &ImageConfig) -> i32 {
     }
     let name = text.trim_start_matches("SIG");
     if let Some(above) = name.strip_prefix("RTMIN+").and_then(|n| n.parse::<i32>().ok()) {
-        return (34 + above).min(64);
+        return (34 + above.clamp(0, 30)).min(64);
+    }
+    if let Some(below) = name.strip_prefix("RTMAX-").and_then(|n| n.parse::<i32>().ok()) {
+        return 64 - below.clamp(0, 30);
     }
     NAMES.iter().find(|(n, _)| *n == name).map_or(SIGTERM, |(_, number)| *number)
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use gannet_protocols_model::{Container, Digest, EnvValue};
+use gannet_protocols_model::{ConfigBlob, Container, Digest, EnvValue};
 
 use crate::build::{ContainerContext, PodContext};
 use crate::defaults;
+use crate::fields::{field, resource};
+use crate::refusal::Refusal;
 
 /// Why no container can be made of a manifest. Every one is `CreateContainerConfigError`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,10 +33,43 @@ pub enum SpecError {
         message: String,
     },
     /// The pod has no such field.
-    #[error("field {path} of the pod is not known")]
+    #[error("unsupported fieldPath: {path}")]
     Field {
         /// Which.
         path: String,
+    },
+    /// No container has such a resource.
+    #[error("unsupported container resource : {resource}")]
+    Resource {
+        /// Which.
+        resource: String,
+    },
+    /// A resource of a container that the pod does not have.
+    #[error("container {name} not found")]
+    Container {
+        /// Its name.
+        name: String,
+    },
+    /// A `subPathExpr` that cannot be expanded.
+    #[error("missing value for {name:?}")]
+    Variable {
+        /// The variable that is not there.
+        name: String,
+    },
+    /// The kernel's environment is text that a NUL ends.
+    #[error("value of variable {name:?} contains a NUL")]
+    Nul {
+        /// The variable.
+        name: String,
+    },
+    /// A whole name (`setHostnameAsFQDN`) that the kernel does not take.
+    #[error(
+        "Failed to construct FQDN from Pod hostname and cluster domain, FQDN {name} is too long (64 characters is the max, {} characters requested)",
+        name.len()
+    )]
+    Fqdn {
+        /// The name.
+        name: String,
     },
     /// Neither manifest nor image say what to run.
     #[error("no command specified")]
@@ -65,6 +100,9 @@ pub enum SpecError {
         /// The container.
         container: String,
     },
+    /// The node does not give what the pod asks for.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// No such capability.
     #[error("unknown capability {name:?} to add or drop")]
     Capability {
@@ -73,93 +111,129 @@ pub enum SpecError {
     },
 }
 
-/// The environment as `NAME=value`, and the variables of the manifest alone (those that `$(VAR)` may name).
-pub(crate) fn environment(
-    at: &ContainerContext<'_>,
-    home: &str,
-) -> Result<(Vec<String>, BTreeMap<String, String>), SpecError> {
-    let own = own_variables(at)?;
-    let mut all: Vec<(String, String)> = vec![("HOSTNAME".to_owned(), at.hostname.to_owned())];
-    let (path, path_value) = defaults::PATH.split_once('=').unwrap_or(("PATH", ""));
-    all.push((path.to_owned(), path_value.to_owned()));
-    all.push(("HOME".to_owned(), home.to_owned()));
-    let image = at.image.env.iter().filter_map(|pair| pair.split_once('='));
-    let image = image.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    for (name, value) in image.chain(own.iter().map(|(n, v)| (n.clone(), v.clone()))) {
-        match all.iter_mut().find(|(n, _)| *n == name) {
-            Some(existing) => existing.1 = value,
-            None => all.push((name, value)),
-        }
-    }
-    let list = all.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-    Ok((list, own.into_iter().collect()))
-}
-
-/// The manifest's variables in order, each once: a later value replaces an earlier one.
-fn own_variables(at: &ContainerContext<'_>) -> Result<Vec<(String, String)>, SpecError> {
-    let mut own: Vec<(String, String)> = Vec::new();
-    let mut known: BTreeMap<String, String> = BTreeMap::new();
-    let blob = |digest: &Digest| at.blobs.get(digest).ok_or(SpecError::Blob { blob: *digest });
-    for variable in &at.container.env {
-        let mut found: Vec<(String, String)> = Vec::new();
+/// The variables of a container, each once: those of its manifest in their order, then those of services that the
+/// manifest does not name itself. All of them may stand in `$(VAR)` of a command line or a `subPathExpr`.
+///
+/// # Errors
+/// The manifest names something that is not there.
+pub fn variables(
+    pod: &PodContext<'_>,
+    container: &Container,
+    blobs: &BTreeMap<Digest, ConfigBlob>,
+    services: &[(String, String)],
+) -> Result<Vec<(String, String)>, SpecError> {
+    let blob = |digest: &Digest| blobs.get(digest).ok_or(SpecError::Blob { blob: *digest });
+    let service: BTreeMap<&str, &str> = services.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+    let mut own = Variables::default();
+    for variable in &container.env {
+        let name = &variable.name;
         match &variable.value {
-            EnvValue::Text(text) => found.push((variable.name.clone(), expand(text, &known))),
-            EnvValue::Missing(message) => return Err(SpecError::Missing { message: message.clone() }),
-            EnvValue::Field(path) => found.push((variable.name.clone(), field(at.pod, path)?)),
-            EnvValue::Resource(field) => {
-                return Err(SpecError::Field { path: field.resource.clone() });
+            EnvValue::Text(text) => {
+                let value = expand_with(text, |n| own.get(n).or_else(|| service.get(n).copied()));
+                own.set(name.clone(), value)?;
             }
+            EnvValue::Missing(message) => return Err(SpecError::Missing { message: message.clone() }),
+            EnvValue::Field(path) => own.set(name.clone(), field(pod, path)?)?,
+            EnvValue::Resource(wanted) => own.set(name.clone(), resource(pod, Some(container), wanted)?)?,
             EnvValue::Key { blob: digest, key } => {
                 let missing = || SpecError::Key { key: key.clone(), blob: *digest };
                 let bytes = blob(digest)?.get(key).ok_or_else(missing)?;
-                found.push((variable.name.clone(), String::from_utf8_lossy(&bytes).into_owned()));
+                own.set(name.clone(), String::from_utf8_lossy(&bytes).into_owned())?;
             }
             EnvValue::All { blob: digest, prefix } => {
                 let blob = blob(digest)?;
+                // Keys that are no names of variables are left out, as under kubelet.
                 for key in blob.keys().filter(|key| is_variable_name(key)) {
                     let value = blob.get(key).unwrap_or_default();
-                    found.push((format!("{prefix}{key}"), String::from_utf8_lossy(&value).into_owned()));
+                    own.set(format!("{prefix}{key}"), String::from_utf8_lossy(&value).into_owned())?;
                 }
             }
         }
-        for (name, value) in found {
-            known.insert(name.clone(), value.clone());
-            match own.iter_mut().find(|(n, _)| *n == name) {
-                Some(existing) => existing.1 = value,
-                None => own.push((name, value)),
-            }
+    }
+    for (name, value) in services {
+        if own.get(name).is_none() {
+            own.set(name.clone(), value.clone())?;
         }
     }
-    Ok(own)
+    Ok(own.list)
+}
+
+/// The whole environment as `NAME=value`: what every container has, under the image's, under its own.
+pub(crate) fn environment(
+    at: &ContainerContext<'_>,
+    variables: &[(String, String)],
+    home: &str,
+) -> Result<Vec<String>, SpecError> {
+    let (path, path_value) = defaults::PATH.split_once('=').unwrap_or(("PATH", ""));
+    let mut all = Variables::default();
+    for (name, value) in [("HOSTNAME", at.hostname), (path, path_value), ("HOME", home)] {
+        all.set(name.to_owned(), value.to_owned())?;
+    }
+    for (name, value) in at.image.env.iter().filter_map(|pair| pair.split_once('=')) {
+        all.set(name.to_owned(), value.to_owned())?;
+    }
+    for (name, value) in variables {
+        all.set(name.clone(), value.clone())?;
+    }
+    Ok(all.list.into_iter().map(|(name, value)| format!("{name}={value}")).collect())
+}
+
+/// Variables in the order in which they were first set; a later value replaces an earlier one.
+#[derive(Debug, Default)]
+struct Variables {
+    list: Vec<(String, String)>,
+    places: BTreeMap<String, usize>,
+}
+
+impl Variables {
+    fn get(&self, name: &str) -> Option<&str> {
+        self.places.get(name).and_then(|place| self.list.get(*place)).map(|(_, value)| value.as_str())
+    }
+
+    fn set(&mut self, name: String, value: String) -> Result<(), SpecError> {
+        if value.contains('\0') {
+            return Err(SpecError::Nul { name });
+        }
+        match self.places.get(&name).and_then(|place| self.list.get_mut(*place)) {
+            Some(existing) => existing.1 = value,
+            None => {
+                self.places.insert(name.clone(), self.list.len());
+                self.list.push((name, value));
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_variable_name(key: &str) -> bool {
     !key.is_empty() && key.bytes().all(|b| b.is_ascii_graphic() && b != b'=')
 }
 
-/// A field of the pod, as the downward API names them.
-fn field(pod: &PodContext<'_>, path: &str) -> Result<String, SpecError> {
-    let ip = || pod.pod_ip.unwrap_or(pod.node_ip).to_string();
-    Ok(match path {
-        "metadata.name" => pod.entry.name.clone(),
-        "metadata.namespace" => pod.entry.namespace.clone(),
-        "metadata.uid" => pod.entry.uid.to_string(),
-        "spec.nodeName" => pod.node_name.to_owned(),
-        "status.podIP" | "status.podIPs" => ip(),
-        "status.hostIP" | "status.hostIPs" => pod.node_ip.to_string(),
-        _ => match pod.entry.fields.get(path) {
-            Some(value) => value.clone(),
-            // A label or annotation that is not there is empty, as in Kubernetes.
-            None if path.starts_with("metadata.labels[") || path.starts_with("metadata.annotations[") => {
-                String::new()
-            }
-            None => return Err(SpecError::Field { path: path.to_owned() }),
-        },
-    })
-}
-
 /// Expands `$(NAME)`; `$$` is a `$`; what is not known stays as it stands.
 pub(crate) fn expand(text: &str, known: &BTreeMap<String, String>) -> String {
+    expand_with(text, |name| known.get(name).map(String::as_str))
+}
+
+/// A `subPathExpr`: here a variable that is not known is a mistake.
+///
+/// # Errors
+/// It names a variable that is not there.
+pub fn expand_sub_path(expression: &str, variables: &[(String, String)]) -> Result<String, SpecError> {
+    let mut missing = None;
+    let expanded = expand_with(expression, |wanted| {
+        let found = variables.iter().find(|(name, _)| name == wanted);
+        if found.is_none() {
+            missing.get_or_insert_with(|| wanted.to_owned());
+        }
+        found.map(|(_, value)| value.as_str())
+    });
+    match missing {
+        Some(name) => Err(SpecError::Variable { name }),
+        None => Ok(expanded),
+    }
+}
+
+fn expand_with<'a>(text: &str, mut known: impl FnMut(&str) -> Option<&'a str>) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -169,7 +243,7 @@ pub(crate) fn expand(text: &str, known: &BTreeMap<String, String>) -> String {
             out.push('$');
             rest = tail;
         } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|inner| inner.split_once(')')) {
-            match known.get(name) {
+            match known(name) {
                 Some(value) => out.push_str(value),
                 None => out.push_str(&format!("$({name})")),
             }

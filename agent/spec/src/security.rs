@@ -1,23 +1,15 @@
-//! What a container may do: capabilities, system calls, devices, memory and time.
+//! What a container may do: capabilities, namespaces, system calls, devices.
 
-use gannet_protocols_model::{ByteSize, Container, Manifest, Resources, SeccompProfile, Security};
+use gannet_protocols_model::{Manifest, SeccompProfile, Security};
 use oci_spec::runtime::{
-    Capabilities, Capability, Linux, LinuxCapabilities, LinuxCpu, LinuxDeviceCgroup, LinuxDeviceType,
-    LinuxMemory, LinuxNamespace, LinuxNamespaceType, LinuxPids, LinuxResources,
+    Capabilities, Capability, Linux, LinuxCapabilities, LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType,
+    LinuxNamespace, LinuxNamespaceType, LinuxSeccomp,
 };
 
-use crate::defaults;
+use crate::build::{ContainerContext, DeviceKind, DeviceNode};
 use crate::env::SpecError;
-use crate::seccomp;
-
-/// Processes and threads of a container: far more than a gateway's programs use, far fewer than a fork bomb makes.
-const PIDS_LIMIT: i64 = 4096;
-/// The CPU quota's period in microseconds, Kubernetes' default.
-const CPU_PERIOD: u64 = 100_000;
-/// The smallest quota that the kernel takes, in microseconds.
-const MIN_CPU_QUOTA: i64 = 1_000;
-/// The smallest weight that the kernel takes.
-const MIN_CPU_SHARES: u64 = 2;
+use crate::refusal::{self, Refusal};
+use crate::{defaults, resources, seccomp};
 
 /// The bounding set.
 pub(crate) fn capabilities(security: &Security) -> Result<Capabilities, SpecError> {
@@ -109,78 +101,105 @@ pub(crate) fn process_capabilities(bounding: &Capabilities) -> LinuxCapabilities
     sets
 }
 
-/// The Linux part of the spec.
-pub(crate) fn linux(container: &Container, bounding: &Capabilities) -> Linux {
-    let privileged = container.security.privileged;
+/// The Linux part of the spec. `owner` is the container's user and group.
+pub(crate) fn linux(
+    at: &ContainerContext<'_>,
+    bounding: &Capabilities,
+    owner: (u32, u32),
+) -> Result<Linux, SpecError> {
+    let (container, manifest) = (at.container, at.pod.manifest);
+    let security = &container.security;
     let mut linux = Linux::default();
-    let types = [
-        LinuxNamespaceType::Pid,
-        LinuxNamespaceType::Mount,
-        LinuxNamespaceType::Network,
-        LinuxNamespaceType::Ipc,
-        LinuxNamespaceType::Uts,
-        LinuxNamespaceType::Cgroup,
-    ];
-    let namespace = |typ| {
-        let mut namespace = LinuxNamespace::default();
-        namespace.set_typ(typ);
-        namespace
-    };
-    linux.set_namespaces(Some(types.map(namespace).to_vec()));
-    linux.set_resources(Some(resources(&container.resources, privileged)));
-    if privileged {
+    linux.set_namespaces(Some(namespaces(manifest)));
+    let sysctls = refusal::sysctls(manifest)?;
+    linux.set_sysctl((!sysctls.is_empty()).then(|| sysctls.into_iter().collect()));
+    linux.set_devices(Some(at.devices.iter().map(|device| device_node(device, owner)).collect()));
+    let mut resources = resources::of_container(&container.resources, at.node.pids_limit);
+    resources.set_devices(Some(device_rules(at.devices, security.privileged)));
+    linux.set_resources(Some(resources));
+    if security.privileged || security.unmasked_proc {
         linux.set_masked_paths(None).set_readonly_paths(None);
     } else {
         linux
             .set_masked_paths(Some(defaults::default_masked_paths()))
             .set_readonly_paths(Some(defaults::default_readonly_paths()));
-        if container.security.seccomp == SeccompProfile::RuntimeDefault {
-            linux.set_seccomp(Some(seccomp::default_seccomp(bounding)));
-        }
     }
-    linux
+    if !security.privileged {
+        linux.set_seccomp(filter(at, bounding)?);
+    }
+    Ok(linux)
 }
 
-fn resources(asked: &Resources, privileged: bool) -> LinuxResources {
-    let mut devices = vec![defaults::deny_all_devices()];
+/// Those that are not the node's. The runtime gives the paths of the pod's own ones.
+fn namespaces(manifest: &Manifest) -> Vec<LinuxNamespace> {
+    let types = [
+        (manifest.user_namespace, LinuxNamespaceType::User),
+        (!manifest.host_pid, LinuxNamespaceType::Pid),
+        (true, LinuxNamespaceType::Mount),
+        (true, LinuxNamespaceType::Network),
+        (!manifest.host_ipc, LinuxNamespaceType::Ipc),
+        (true, LinuxNamespaceType::Uts),
+        (true, LinuxNamespaceType::Cgroup),
+    ];
+    let namespace = |(_, typ)| {
+        let mut namespace = LinuxNamespace::default();
+        namespace.set_typ(typ);
+        namespace
+    };
+    types.into_iter().filter(|(own, _)| *own).map(namespace).collect()
+}
+
+fn filter(at: &ContainerContext<'_>, bounding: &Capabilities) -> Result<Option<LinuxSeccomp>, Refusal> {
+    match &at.container.security.seccomp {
+        SeccompProfile::RuntimeDefault => Ok(Some(seccomp::default_seccomp(bounding))),
+        SeccompProfile::Unconfined => Ok(None),
+        SeccompProfile::Localhost(path) => {
+            at.seccomp.cloned().map(Some).ok_or_else(|| Refusal::Seccomp { path: path.clone() })
+        }
+    }
+}
+
+/// The node in a container whose user and group are `user`: they may use it, so that a serial port does not need root.
+pub fn device_node(device: &DeviceNode, user: (u32, u32)) -> LinuxDevice {
+    let (uid, gid) = device.owner.unwrap_or(user);
+    let mut node = LinuxDevice::default();
+    node.set_path(device.path_in_container.clone())
+        .set_typ(device_type(device.kind))
+        .set_major(device.major)
+        .set_minor(device.minor)
+        .set_file_mode(Some(device.mode.unwrap_or(0o660)))
+        .set_uid(Some(uid))
+        .set_gid(Some(gid));
+    node
+}
+
+fn device_type(kind: DeviceKind) -> LinuxDeviceType {
+    match kind {
+        DeviceKind::Char => LinuxDeviceType::C,
+        DeviceKind::Block => LinuxDeviceType::B,
+    }
+}
+
+/// Nothing, then what was given.
+fn device_rules(devices: &[DeviceNode], privileged: bool) -> Vec<LinuxDeviceCgroup> {
+    let mut rules = vec![defaults::deny_all_devices()];
     if privileged {
         let mut all = LinuxDeviceCgroup::default();
         all.set_allow(true).set_typ(Some(LinuxDeviceType::A)).set_access(Some("rwm".to_owned()));
-        devices.push(all);
+        rules.push(all);
+    } else {
+        rules.extend(devices.iter().map(device_rule));
     }
-    let mut cpu = LinuxCpu::default();
-    let weight = asked.cpu_request.or(asked.cpu_limit).map_or(0, |c| c.0);
-    cpu.set_shares(Some((weight.saturating_mul(1024) / 1000).clamp(MIN_CPU_SHARES, 262_144)));
-    if let Some(limit) = asked.cpu_limit {
-        let quota = i64::try_from(limit.0.saturating_mul(CPU_PERIOD) / 1000).unwrap_or(i64::MAX);
-        cpu.set_quota(Some(quota.max(MIN_CPU_QUOTA))).set_period(Some(CPU_PERIOD));
-    }
-    let mut pids = LinuxPids::default();
-    pids.set_limit(PIDS_LIMIT);
-    let mut resources = LinuxResources::default();
-    resources.set_devices(Some(devices)).set_cpu(Some(cpu)).set_pids(Some(pids));
-    if let Some(limit) = asked.memory_limit {
-        let mut memory = LinuxMemory::default();
-        memory.set_limit(Some(i64::try_from(limit.0).unwrap_or(i64::MAX)));
-        resources.set_memory(Some(memory));
-    }
-    resources
+    rules
 }
 
-/// Whom the kernel kills first when memory is short: kubelet's numbers by quality of service.
-pub(crate) fn oom_score_adj(manifest: &Manifest, container: &Container, node_memory: ByteSize) -> i32 {
-    let all = || manifest.all_containers().map(|c| c.resources);
-    let request = |r: Resources| (r.cpu_request.or(r.cpu_limit), r.memory_request.or(r.memory_limit));
-    let guaranteed = all().all(|r| {
-        r.cpu_limit.is_some() && r.memory_limit.is_some() && request(r) == (r.cpu_limit, r.memory_limit)
-    });
-    if guaranteed {
-        return -997;
-    }
-    if all().all(|r| request(r) == (None, None)) {
-        return 1000;
-    }
-    let asked = request(container.resources).1.map_or(0, |m| m.0);
-    let share = asked.saturating_mul(1000) / node_memory.0.max(1);
-    i32::try_from(1000_u64.saturating_sub(share)).unwrap_or(1000).clamp(3, 999)
+/// The cgroup's rule for a device.
+fn device_rule(device: &DeviceNode) -> LinuxDeviceCgroup {
+    let mut rule = LinuxDeviceCgroup::default();
+    rule.set_allow(true)
+        .set_typ(Some(device_type(device.kind)))
+        .set_major(Some(device.major))
+        .set_minor(Some(device.minor))
+        .set_access(Some(device.access.clone()));
+    rule
 }

@@ -22,7 +22,12 @@ fn spec_of(container: &str, image: &ImageConfig, mounts: &[VolumeMount]) -> Resu
         node_ip: Ipv4Addr::new(192, 168, 1, 2),
         pod_ip: Some(Ipv4Addr::new(10, 42, 0, 5)),
         node_memory: ByteSize(1 << 30),
+        allocatable: Allocatable::default(),
     };
+    let services = [("SVC_PORT".to_owned(), "1".to_owned()), ("OVER".to_owned(), "service".to_owned())];
+    let services = if container.contains("SERVICES") { &services[..] } else { &[] };
+    let blobs = BTreeMap::from([(blob.digest(), blob)]);
+    let variables = variables(&pod, &manifest.containers[0], &blobs, services).map_err(|e| e.to_string())?;
     let etc = EtcFiles {
         hosts: "/p/hosts".into(),
         hostname: "/p/hostname".into(),
@@ -36,9 +41,13 @@ fn spec_of(container: &str, image: &ImageConfig, mounts: &[VolumeMount]) -> Resu
         passwd: "root:x:0:0::/root:/bin/sh\n",
         group: "",
         hostname: "web-1",
-        blobs: &BTreeMap::from([(blob.digest(), blob.clone())]),
+        variables: &variables,
         mounts,
         etc: &etc,
+        termination_log: Some(Path::new("/p/termination")),
+        devices: &[],
+        node: &NodeFacts::default(),
+        seccomp: None,
     };
     build(&context).map(|spec| serde_json::to_value(spec).unwrap()).map_err(|e| e.to_string())
 }
@@ -135,14 +144,40 @@ fn environments() {
             &["OVER=image", &format!("F={value}")],
         );
     }
+    // Variables of services stand below the container's own, above the image's, and may be named.
+    check_env(
+        r#"[{"name":"SERVICES","value":{"text":"$(SVC_PORT)$(OVER)$(NO)"}},{"name":"OVER","value":{"text":"own"}}]"#,
+        &["OVER=own", "SERVICES=1service$(NO)", "SVC_PORT=1"],
+    );
+    check_env(r#"[{"name":"SERVICES","value":{"text":""}}]"#, &["OVER=service", "SERVICES=", "SVC_PORT=1"]);
+    check_env(
+        r#"[{"name":"CPU","value":{"resource":{"resource":"requests.cpu","divisor_millis":0}}}]"#,
+        &["OVER=image", "CPU=0"],
+    );
+    check(
+        r#""env":[{"name":"N","value":{"text":"a\u0000b"}}]"#,
+        "",
+        json!("value of variable \"N\" contains a NUL"),
+    );
     let missing = r#""env":[{"name":"S","value":{"key":{"blob":"BLOB","key":"NO"}}}]"#;
     let text = format!(r#"{{"name":"c","image":"i",{missing}}}"#);
     assert!(spec_of(&text, &image(), &[]).unwrap_err().starts_with("couldn't find key NO in configuration"));
     check(
         r#""env":[{"name":"F","value":{"field":"spec.bogus"}}]"#,
         "",
-        json!("field spec.bogus of the pod is not known"),
+        json!("unsupported fieldPath: spec.bogus"),
     );
+}
+
+#[test]
+fn sub_path_expressions() {
+    let known = [("A".to_owned(), "1".to_owned())];
+    for (text, expect) in
+        [("x/$(A)", "x/1"), ("$$(A)", "$(A)"), ("$(A)/$(B)", "missing value for \"B\""), ("", "")]
+    {
+        let got = expand_sub_path(text, &known).unwrap_or_else(|e| e.to_string());
+        assert_eq!(got, expect, "{text}");
+    }
 }
 
 #[test]
@@ -158,7 +193,7 @@ fn resources() {
     check(
         r#""resources":{"memory_limit":67108864}"#,
         "/linux/resources/memory",
-        json!({"limit": 67_108_864}),
+        json!({"limit": 67_108_864, "swap": 67_108_864}),
     );
     check("", "/linux/resources/pids/limit", json!(4096));
     check("", "/linux/resources/devices", json!([{"allow": false, "type": "a", "access": "rwm"}]));
@@ -221,6 +256,7 @@ fn mounts_inside_others_come_later() {
         source: PathBuf::from(source),
         destination: PathBuf::from(destination),
         read_only,
+        propagation: Default::default(),
     };
     let volumes = [
         volume("/v/inner", "/data/a/b", true),
@@ -251,6 +287,10 @@ fn stop_signals() {
         ("SIGRTMIN+3", 37),
         ("0", 15),
         ("SIGNONSENSE", 15),
+        ("SIGURG", 23),
+        ("SIGRTMIN", 34),
+        ("SIGRTMAX", 64),
+        ("SIGRTMAX-14", 50),
     ] {
         let image = ImageConfig { stop_signal: Some(text.into()), ..ImageConfig::default() };
         assert_eq!(stop_signal(&image), number, "{text}");

@@ -11,18 +11,10 @@ pub(crate) fn container(json: &str) -> Container {
 }
 
 pub(crate) fn manifest(json: &str) -> Manifest {
-    Manifest {
-        version: 1,
-        hostname: None,
-        host_network: false,
-        restart_policy: gannet_protocols_model::RestartPolicy::Always,
-        termination_grace_seconds: 30,
-        dns_policy: Default::default(),
-        init_containers: vec![],
-        containers: vec![container(json)],
-        volumes: vec![],
-        fs_group: None,
-    }
+    let text = r#"{"version":1,"restart_policy":"Always","termination_grace_seconds":30,"containers":[]}"#;
+    let mut manifest: Manifest = serde_json::from_str(text).unwrap();
+    manifest.containers = vec![container(json)];
+    manifest
 }
 
 pub(crate) fn entry() -> PodEntry {

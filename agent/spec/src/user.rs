@@ -76,6 +76,7 @@ pub(crate) fn resolve(
     let own_name = line.as_ref().map(|l| l.name);
     let memberships = group_lines(group)
         .filter(|(_, _, members)| own_name.is_some_and(|name| members.split(',').any(|m| m == name)))
+        .filter(|_| !security.strict_groups)
         .map(|(_, gid, _)| gid);
     let mut groups: Vec<u32> =
         memberships.chain(security.supplemental_groups.iter().copied()).chain(fs_group).collect();
@@ -111,6 +112,7 @@ mod tests {
         check("5:6", "{}", "5:6 [7] /");
         check("app:staff", r#"{"run_as_user":5}"#, "5:0 [7] /");
         check("app", r#"{"run_as_group":9,"supplemental_groups":[20,3]}"#, "1000:9 [3, 7, 20] /home/app");
+        check("app", r#"{"strict_groups":true,"supplemental_groups":[3]}"#, "1000:1001 [3, 7] /home/app");
         check("ghost", "{}", "unable to find user ghost: no matching entries in passwd file");
         check("app:ghosts", "{}", "unable to find group ghosts: no matching entries in group file");
     }

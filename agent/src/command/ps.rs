@@ -2,10 +2,10 @@
 
 use std::io::Write as _;
 
-use anyhow::Context as _;
 use gannet_protocols_model::{ContainerState, PodPhase, PodStatus, Timestamp};
 
 use super::client;
+use super::table::{ago, columns, sorted};
 use crate::cli::{Output, PsArgs};
 use crate::clock::wall;
 use crate::control::{Answer, Request};
@@ -13,70 +13,90 @@ use crate::control::{Answer, Request};
 /// Prints the pods of this node.
 pub(crate) fn ps(args: &PsArgs) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let Some(mut lines) = client::ask(&args.data.data_dir, &Request::Ps)? else {
-        eprintln!("no agent runs with {}: this is what its ledger remembers", args.data.data_dir.display());
-        let pods: Vec<PodStatus> = client::remembered(&args.data.data_dir).into_values().collect();
-        return match args.output {
-            Output::Json => Ok(writeln!(out, "{}", serde_json::json!({ "pods": pods }))?),
-            Output::Table => Ok(out.write_all(table(&pods, wall()).as_bytes())?),
-        };
+    let answer: Option<Answer> = client::ask(&args.data.data_dir, &Request::Ps)?;
+    let json = match &answer {
+        Some(answer) => serde_json::to_value(answer)?,
+        None => {
+            let from = args.data.data_dir.display();
+            eprintln!("no agent runs with {from}: this is what its ledger remembers");
+            let pods: Vec<PodStatus> = client::remembered(&args.data.data_dir).into_values().collect();
+            serde_json::json!({ "pods": pods })
+        }
     };
-    let line = lines.next().context("the agent did not answer")?.context("read the agent's answer")?;
-    let answer: Answer = serde_json::from_str(&line).context("the agent's answer")?;
+    let pods = answer.map(|a| a.pods).map_or_else(|| serde_json::from_value(json["pods"].clone()), Ok)?;
     match args.output {
-        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&answer)?)?,
-        Output::Table => out.write_all(table(&answer.pods, wall()).as_bytes())?,
+        Output::Json => writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?,
+        Output::Table => out.write_all(table(&pods, wall(), false).as_bytes())?,
+        Output::Wide => out.write_all(table(&pods, wall(), true).as_bytes())?,
     }
     Ok(())
 }
 
-/// The columns of `kubectl get pods -A -o wide`.
-fn table(pods: &[PodStatus], now: Timestamp) -> String {
+/// The columns of `kubectl get pods -A -o wide`, and in the wide form what a person at the device may ask.
+fn table(pods: &[PodStatus], now: Timestamp, wide: bool) -> String {
     if pods.is_empty() {
         return "No pods on this node.\n".to_owned();
     }
-    let head = ["NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP"].map(str::to_owned);
+    let mut head: Vec<String> =
+        ["NAMESPACE", "NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP"].map(str::to_owned).into();
+    if wide {
+        head.extend(["UID", "CONTAINERS", "MANIFEST", "NOTE"].map(str::to_owned));
+    }
     let mut rows = vec![head];
-    let mut sorted: Vec<&PodStatus> = pods.iter().collect();
-    sorted.sort_by_key(|pod| (&pod.namespace, &pod.name));
-    rows.extend(sorted.into_iter().map(|pod| row(pod, now)));
-    let mut widths = [0; 7];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+    rows.extend(sorted(pods).into_iter().map(|pod| {
+        let mut cells = row(pod, now);
+        if wide {
+            cells.extend(more(pod));
         }
-    }
-    let mut text = String::new();
-    for row in &rows {
-        let cells: Vec<String> =
-            row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(cells.join("   ").trim_end());
-        text.push('\n');
-    }
-    text
+        cells
+    }));
+    columns(&rows)
 }
 
-fn row(pod: &PodStatus, now: Timestamp) -> [String; 7] {
+fn row(pod: &PodStatus, now: Timestamp) -> Vec<String> {
     let ready = pod.containers.iter().filter(|c| c.ready).count();
-    let restarts: u32 = pod.containers.iter().map(|c| c.restart_count).sum();
-    [
+    vec![
         pod.namespace.clone(),
         pod.name.clone(),
         format!("{ready}/{}", pod.containers.len()),
         status(pod),
-        restarts.to_string(),
-        pod.started_at.map_or_else(|| "<unknown>".to_owned(), |at| age(now.since(at).as_secs())),
+        restarts(pod, now),
+        pod.started_at.map_or_else(|| "<unknown>".to_owned(), |at| ago(at, now)),
         pod.ip.map_or_else(|| "<none>".to_owned(), |ip| ip.to_string()),
     ]
 }
 
+fn more(pod: &PodStatus) -> [String; 4] {
+    let names: Vec<&str> =
+        pod.init_containers.iter().chain(&pod.containers).map(|c| c.name.as_str()).collect();
+    let note = match (&pod.rolled_back, &pod.message) {
+        (Some(back), _) => format!("rolled back from {}: {}", &back.failed.hex()[..12], back.reason),
+        (None, Some(message)) => message.lines().next().unwrap_or_default().to_owned(),
+        (None, None) => "<none>".to_owned(),
+    };
+    [pod.uid.to_string(), names.join(","), pod.manifest.hex()[..12].to_owned(), note]
+}
+
+/// As kubectl counts, with how long ago the last was.
+fn restarts(pod: &PodStatus, now: Timestamp) -> String {
+    let all = || pod.init_containers.iter().chain(&pod.containers);
+    let count: u32 = all().map(|c| c.restart_count).sum();
+    let last = all().filter(|c| c.restart_count > 0).filter_map(|c| Some(c.last.as_ref()?.finished_at)).max();
+    match last.filter(|_| count > 0) {
+        Some(at) => format!("{count} ({} ago)", ago(at, now)),
+        None => count.to_string(),
+    }
+}
+
 /// One word, chosen as kubectl does: what holds an init container, then what holds a container, then the phase.
-fn status(pod: &PodStatus) -> String {
+pub(super) fn status(pod: &PodStatus) -> String {
     let all = pod.init_containers.len();
     for (done, init) in pod.init_containers.iter().enumerate() {
         match &init.state {
             ContainerState::Terminated(t) if t.exit_code == 0 => continue,
             ContainerState::Terminated(t) => return format!("Init:{}", t.reason),
+            // A sidecar: it goes on beside the containers.
+            ContainerState::Running { .. } if init.started => continue,
             ContainerState::Waiting { reason, .. }
                 if reason != "PodInitializing" && reason != "ContainerCreating" =>
             {
@@ -107,21 +127,9 @@ fn status(pod: &PodStatus) -> String {
     }
 }
 
-/// As kubectl shortens it.
-fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds}s"),
-        120..600 if !seconds.is_multiple_of(60) => format!("{}m{}s", seconds / 60, seconds % 60),
-        120..10_800 => format!("{}m", seconds / 60),
-        10_800..28_800 if seconds % 3600 >= 60 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
-        10_800..172_800 => format!("{}h", seconds / 3600),
-        _ => format!("{}d", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use gannet_protocols_model::{ContainerStatus, Digest};
+    use gannet_protocols_model::{ContainerStatus, Digest, RolledBack, Terminated};
 
     use super::*;
 
@@ -162,33 +170,38 @@ mod tests {
     fn tables() {
         let run = || ContainerState::Running { started_at: Timestamp::default() };
         let wait = |reason: &str| ContainerState::Waiting { reason: reason.into(), message: String::new() };
+        let mut crash = pod("crash", vec![], vec![run(), wait("CrashLoopBackOff")]);
+        crash.containers[1].last = Some(Terminated {
+            exit_code: 1,
+            signal: None,
+            reason: "Error".into(),
+            message: String::new(),
+            started_at: None,
+            finished_at: Timestamp::from_millis(190_000),
+        });
+        crash.rolled_back = Some(RolledBack {
+            failed: Digest::of(b""),
+            at: Timestamp::default(),
+            reason: "NotReady".into(),
+            message: String::new(),
+        });
         let pods = [
-            pod("web", vec![], vec![run(), run()]),
-            pod("crash", vec![], vec![run(), wait("CrashLoopBackOff")]),
+            pod("web", vec![run()], vec![run(), run()]),
+            crash,
             pod("init", vec![wait("PodInitializing")], vec![wait("PodInitializing")]),
         ];
         let expect = "\
-NAMESPACE   NAME    READY   STATUS             RESTARTS   AGE     IP
-default     crash   1/2     CrashLoopBackOff   4          3m20s   10.42.0.2
-default     init    0/1     Init:0/1           2          3m20s   10.42.0.2
-default     web     2/2     Running            4          3m20s   10.42.0.2
+NAMESPACE   NAME    READY   STATUS             RESTARTS      AGE     IP
+default     crash   1/2     CrashLoopBackOff   4 (10s ago)   3m20s   10.42.0.2
+default     init    0/1     Init:0/1           4             3m20s   10.42.0.2
+default     web     2/2     Running            6             3m20s   10.42.0.2
 ";
-        assert_eq!(table(&pods, Timestamp::from_millis(200_000)), expect);
-        assert_eq!(table(&[], Timestamp::default()), "No pods on this node.\n");
-    }
-
-    #[test]
-    fn ages() {
-        for (seconds, text) in [
-            (5, "5s"),
-            (119, "119s"),
-            (125, "2m5s"),
-            (3600, "60m"),
-            (11_000, "3h3m"),
-            (86_400, "24h"),
-            (200_000, "2d"),
-        ] {
-            assert_eq!(age(seconds), text, "{seconds}");
-        }
+        assert_eq!(table(&pods, Timestamp::from_millis(200_000), false), expect);
+        let wide = table(&pods, Timestamp::from_millis(200_000), true);
+        assert!(
+            wide.contains("c,c          e3b0c44298fc   rolled back from e3b0c44298fc: NotReady"),
+            "{wide}"
+        );
+        assert_eq!(table(&[], Timestamp::default(), true), "No pods on this node.\n");
     }
 }

@@ -1,22 +1,24 @@
 //! Starts, signals and removes containers.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use gannet_agent_core::{ContainerId, DesiredPod, PodFact, StartFailure, StartStep};
 use gannet_agent_runtime::{ContainerSpec, ErrorKind, LogLimits, RuntimeError};
+use gannet_agent_shim::fault::point;
 use gannet_agent_spec::{
-    self as spec, ContainerContext, EtcFiles, ImageConfig, PodContext, VolumeMount, node_files,
+    self as spec, ContainerContext, DeviceNode, EtcFiles, ImageConfig, PodContext, SpecError, VolumeMount,
 };
 use gannet_images::Image;
-use gannet_protocols_model::{ConfigBlob, Container, Digest, EnvValue, Manifest};
-use oci_spec::runtime::Spec;
+use gannet_protocols_model::{Container, Digest, Manifest, Resources};
+use oci_spec::runtime::{LinuxSeccomp, Spec};
 use tracing::{info, warn};
 
-use super::pod::{blocking, volumes, wanted};
-use super::{PodWork, Tools, chain, files};
+use super::environment::{NodeSide, variables};
+use super::mounts::{mounts, volumes};
+use super::pod::{blocking, wanted};
+use super::{PodWork, Tools, capabilities, chain, devices, etc, files, message, seccomp};
 
 pub(super) const SIGKILL: i32 = 9;
 
@@ -53,33 +55,58 @@ async fn try_start(
         pod.container(&id.name).context("container is not in the manifest").map_err(at(StartStep::Create))?;
     let found = find_image(tools, container, image).await.map_err(at(StartStep::Create))?;
     let config = image_config(&found);
-    let stop_signal = spec::stop_signal(&config);
-    let blobs = env_blobs(tools, container).map_err(at(StartStep::Config))?;
+    let own = container.stop_signal.clone();
+    let stop_signal = match own {
+        Some(_) => spec::stop_signal(&ImageConfig { stop_signal: own, ..ImageConfig::default() }),
+        None => spec::stop_signal(&config),
+    };
+    let node = NodeSide::of(tools);
+    let context = node.pod(work, pod, manifest);
+    let variables = variables(tools, &context, container).map_err(at(StartStep::Config))?;
     let places = volumes(tools, work).await.map_err(at(StartStep::Create))?;
-    let mounts = volume_mounts(manifest, container, &places).map_err(at(StartStep::Config))?;
+    let mounts = mounts(tools.layout.pod(&work.uid), manifest, container, places, &variables);
+    let mounts = mounts.await.map_err(at(StartStep::Config))?;
+    let given = devices::allocate(tools, &work.uid, manifest, container).await;
+    let given = given.map_err(at(StartStep::Devices))?;
+    let profile = seccomp::profile(&tools.settings.seccomp_dir, container).map_err(at(StartStep::Create))?;
     let dir = tools.layout.container(&work.uid, id);
     let rootfs = mount(found, dir.clone()).await.map_err(at(StartStep::Create))?;
+    point("executor.start.mounted");
+    let termination_log = message::make(&dir)
+        .with_context(|| format!("make the termination log in {}", dir.display()))
+        .map_err(at(StartStep::Create))?;
     let prepared = Prepared {
         pod,
         manifest,
         container,
         config: &config,
-        blobs: &blobs,
+        context: &context,
+        variables: &variables,
         mounts: &mounts,
         rootfs: &rootfs,
+        termination_log: &termination_log,
+        devices: &given,
+        seccomp: profile.as_ref(),
     };
     let spec = prepared.spec(tools, work)?;
     let log_path = tools.layout.log(&work.uid, &id.name, id.attempt);
     drop_old_logs(&tools.layout.logs(&work.uid, &id.name), id.attempt);
     let bundle = dir.join("bundle");
     let container_spec =
-        ContainerSpec { id: id.to_string(), spec, bundle, log_path, log_limits: LogLimits::default() };
+        ContainerSpec { id: id.to_string(), spec, bundle, log_path, log_limits: log_limits(tools) };
     tools.runtime.create(&work.uid, container_spec).await.map_err(refusal)?;
+    point("executor.start.created");
     let at_time = tools.clock.now();
     tools.runtime.start_container(&work.uid, &id.to_string()).await.map_err(refusal)?;
+    point("executor.start.started");
     info!(container = %id, "container started");
-    let (id, name) = (id.clone(), container.image.clone());
-    Ok(PodFact::Started { id, image: name, digest: image, stop_signal, at: at_time })
+    let (id, name, resources) = (id.clone(), container.image.clone(), container.resources);
+    Ok(PodFact::Started { id, image: name, digest: image, stop_signal, resources, at: at_time })
+}
+
+fn log_limits(tools: &Tools) -> LogLimits {
+    let logs = tools.settings.logs;
+    LogLimits { max_bytes: logs.max_size.0, max_files: logs.max_files }
 }
 
 /// A program that cannot be run is the user's matter, the rest is the node's.
@@ -114,38 +141,6 @@ fn image_config(image: &Image) -> ImageConfig {
     }
 }
 
-fn env_blobs(tools: &Tools, container: &Container) -> anyhow::Result<BTreeMap<Digest, ConfigBlob>> {
-    let mut blobs = BTreeMap::new();
-    for variable in &container.env {
-        let (EnvValue::Key { blob, .. } | EnvValue::All { blob, .. }) = &variable.value else { continue };
-        if let Some(bytes) = tools.ledger.blob(blob).filter(|_| !blobs.contains_key(blob)) {
-            let parsed = ConfigBlob::parse(&bytes).with_context(|| format!("configuration {blob}"))?;
-            blobs.insert(*blob, parsed);
-        }
-    }
-    Ok(blobs)
-}
-
-fn volume_mounts(
-    manifest: &Manifest,
-    container: &Container,
-    places: &BTreeMap<String, PathBuf>,
-) -> anyhow::Result<Vec<VolumeMount>> {
-    let mount = |mount: &gannet_protocols_model::Mount| {
-        let volume = places
-            .get(&mount.volume)
-            .with_context(|| format!("volume {:?} is not in the pod", mount.volume))?;
-        let source = match &mount.sub_path {
-            Some(sub_path) => gannet_agent_volumes::resolve_sub_path(volume, sub_path)?,
-            None => volume.clone(),
-        };
-        let source_kind = manifest.volumes.iter().find(|v| v.name == mount.volume).map(|v| &v.source);
-        let read_only = mount.read_only || source_kind.is_some_and(gannet_agent_volumes::is_read_only);
-        Ok(VolumeMount { source, destination: PathBuf::from(&mount.path), read_only })
-    };
-    container.mounts.iter().map(mount).collect()
-}
-
 async fn mount(image: Image, dir: PathBuf) -> anyhow::Result<PathBuf> {
     blocking(move || {
         let target = dir.join("rootfs");
@@ -160,9 +155,13 @@ struct Prepared<'a> {
     manifest: &'a Manifest,
     container: &'a Container,
     config: &'a ImageConfig,
-    blobs: &'a BTreeMap<Digest, ConfigBlob>,
+    context: &'a PodContext<'a>,
+    variables: &'a [(String, String)],
     mounts: &'a [VolumeMount],
     rootfs: &'a Path,
+    termination_log: &'a Path,
+    devices: &'a [DeviceNode],
+    seccomp: Option<&'a LinuxSeccomp>,
 }
 
 impl Prepared<'_> {
@@ -178,34 +177,91 @@ impl Prepared<'_> {
             hostname: etc.join("hostname"),
             resolv_conf: etc.join("resolv.conf"),
         };
-        let pod = PodContext {
-            entry: &self.pod.entry,
-            manifest: self.manifest,
-            node_name: &tools.node_name,
-            node_ip: tools.node_ip,
-            pod_ip: work.ip,
-            node_memory: tools.node_memory,
-        };
-        let hostname = node_files::hostname(&self.pod.entry, self.manifest, &tools.node_hostname);
+        let names = etc::names(tools, self.pod, self.manifest).map_err(at(StartStep::Config))?;
         let context = ContainerContext {
-            pod: &pod,
+            pod: self.context,
             container: self.container,
             image: self.config,
             rootfs: self.rootfs,
             passwd: &passwd,
             group: &group,
-            hostname: &hostname,
-            blobs: self.blobs,
+            hostname: &names.kernel,
+            variables: self.variables,
             mounts: self.mounts,
             etc: &etc,
+            termination_log: Some(self.termination_log),
+            devices: self.devices,
+            node: &spec::NodeFacts {
+                pids_limit: tools.settings.pod_pids_limit.into(),
+                apparmor: apparmor(),
+                ..spec::NodeFacts::default()
+            },
+            seccomp: self.seccomp,
         };
-        spec::build(&context).map_err(at(StartStep::Config))
+        let mut spec = spec::build(&context).map_err(|error| NotStarted(step_of(&error), error.into()))?;
+        capabilities::bound(&mut spec, &self.container.security);
+        Ok(spec)
+    }
+}
+
+/// The node's own profile is not loaded by anybody yet; those of the operator are used by name.
+fn apparmor() -> spec::AppArmor<'static> {
+    match gannet_agent_runtime::apparmor_enabled() {
+        true => spec::AppArmor::Enabled { default: None },
+        false => spec::AppArmor::Absent,
+    }
+}
+
+/// What kubelet finds when it reads the manifest, and what its runtime finds when it makes the container.
+fn step_of(error: &SpecError) -> StartStep {
+    match error {
+        SpecError::NoCommand
+        | SpecError::WorkingDir { .. }
+        | SpecError::User { .. }
+        | SpecError::Group { .. }
+        | SpecError::Capability { .. } => StartStep::Create,
+        _ => StartStep::Config,
+    }
+}
+
+/// Gives a running container other limits.
+pub(super) async fn resize(tools: &Tools, work: &PodWork, id: ContainerId, resources: Resources) -> PodFact {
+    let node = &tools.allocatable;
+    let asked = [
+        ("cpu", resources.cpu_request.map(|cpu| cpu.0), node.cpu.0),
+        ("memory", resources.memory_request.map(|memory| memory.0), node.memory.0),
+    ];
+    if let Some((what, Some(asked), capacity)) =
+        asked.into_iter().find(|(_, asked, capacity)| asked.is_some_and(|asked| asked > *capacity))
+    {
+        let message =
+            format!("Node didn't have enough capacity: {what}, requested: {asked}, capacity: {capacity}");
+        return PodFact::NotResized { id, message, never: true };
+    }
+    let pod = wanted(work).ok().map(|(_, manifest)| spec::pod_limits(manifest));
+    point("executor.resize.begun");
+    match tools.runtime.resize(&work.uid, &id.to_string(), spec::limits(&resources), pod).await {
+        Ok(()) => {
+            info!(container = %id, "container resized");
+            PodFact::Resized { id, resources }
+        }
+        Err(error) => {
+            let message = match error.kind() {
+                Some(ErrorKind::UnknownRequest) => {
+                    "the pod was started by an earlier release: its containers are resized when they start anew".to_owned()
+                }
+                _ => chain(&error),
+            };
+            warn!(container = %id, error = message, "container not resized");
+            PodFact::NotResized { id, message, never: false }
+        }
     }
 }
 
 /// Sends a signal. A container that is gone needs none: its end is told by the runtime.
 pub(super) async fn signal(tools: &Tools, work: &PodWork, id: &ContainerId, signal: i32) {
     info!(container = %id, signal, "signal container");
+    point("executor.stop.begun");
     if let Err(error) = tools.runtime.signal(&work.uid, &id.to_string(), signal).await {
         warn!(container = %id, error = chain(&error), "signal not sent");
     }
@@ -217,6 +273,7 @@ pub(super) async fn remove(tools: &Tools, work: &PodWork, id: &ContainerId) -> a
         Ok(()) | Err(RuntimeError::NoPod { .. }) => {}
         Err(error) => return Err(error).context("delete the container"),
     }
+    point("executor.remove.deleted");
     let dir = tools.layout.container(&work.uid, id);
     blocking(move || files::remove_folder(&dir).with_context(|| format!("remove {}", dir.display()))).await
 }

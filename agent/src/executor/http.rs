@@ -1,78 +1,195 @@
-//! A GET of which only the status is wanted: for probes. Small on purpose; a client library would be most of the agent.
+//! A GET of which only the status is wanted: for probes and hooks. Small on purpose; a client library would be most of the
+//! agent.
 
-use std::sync::{Arc, OnceLock};
+mod tls;
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use std::net::IpAddr;
+
+use gannet_protocols_model::HttpGet;
+use http::Uri;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// A status line is shorter.
-const MAX_LINE: usize = 1024;
+/// A head with all its headers is shorter.
+const MAX_HEAD: usize = 16 << 10;
+/// Redirects that are followed, as in kubelet.
+const MAX_REDIRECTS: usize = 10;
 
+/// What probes say that they are: servers know kubelet's.
+pub(super) const PROBE_AGENT: &str = "kube-probe/1.37";
+/// What hooks say that they are.
+pub(super) const LIFECYCLE_AGENT: &str = "kube-lifecycle/1.37";
+
+#[derive(Debug, Clone)]
 pub(super) struct Get<'a> {
-    pub(super) host: &'a str,
+    pub(super) host: String,
     pub(super) port: u16,
-    pub(super) path: &'a str,
+    pub(super) path: String,
     pub(super) tls: bool,
     pub(super) headers: &'a [(String, String)],
+    pub(super) agent: &'a str,
 }
 
-/// The status of the answer.
+/// The head of an answer.
+#[derive(Debug, PartialEq, Eq)]
+struct Head {
+    status: u16,
+    location: Option<String>,
+}
+
+/// The status of the answer. Redirects on the same host are followed; one to another host is the answer itself.
 pub(super) async fn get(request: &Get<'_>) -> Result<u16, String> {
-    let stream =
-        TcpStream::connect((request.host, request.port)).await.map_err(|e| format!("dial tcp: {e}"))?;
+    let mut request = request.clone();
+    for _ in 0..MAX_REDIRECTS {
+        let head = once(&request).await?;
+        let redirect = matches!(head.status, 301 | 302 | 303 | 307 | 308);
+        let Some(location) = head.location.filter(|_| redirect) else { return Ok(head.status) };
+        match request.redirected(&location) {
+            Some(next) => request = next,
+            None => return Ok(head.status),
+        }
+    }
+    Err(format!("stopped after {MAX_REDIRECTS} redirects"))
+}
+
+async fn once(request: &Get<'_>) -> Result<Head, String> {
+    let address = (request.host.as_str(), request.port);
+    let stream = TcpStream::connect(address).await.map_err(|e| dial_failure(address.0, address.1, &e))?;
     if !request.tls {
         return exchange(stream, request).await;
     }
-    let name = ServerName::try_from(request.host.to_owned()).map_err(|e| e.to_string())?;
-    let connector = TlsConnector::from(unchecked().map_err(|e| e.to_string())?);
+    let name = ServerName::try_from(request.host.clone()).map_err(|e| e.to_string())?;
+    let connector = TlsConnector::from(tls::unchecked().map_err(|e| e.to_string())?);
     let stream = connector.connect(name, stream).await.map_err(|e| format!("tls: {e}"))?;
     exchange(stream, request).await
 }
 
-async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &Get<'_>) -> Result<u16, String> {
-    let text = request.text()?;
-    stream.write_all(text.as_bytes()).await.map_err(|e| e.to_string())?;
-    let mut line = Vec::new();
-    let mut block = [0; 256];
-    while !line.contains(&b'\n') && line.len() < MAX_LINE {
-        match stream.read(&mut block).await.map_err(|e| e.to_string())? {
-            0 => break,
-            count => line.extend_from_slice(&block[..count]),
-        }
-    }
-    status(&line).ok_or_else(|| "malformed HTTP response".to_owned())
+/// In the words of kubelet's language.
+pub(super) fn dial_failure(host: &str, port: u16, error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    let why = match error.kind() {
+        ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+        ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+        ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+        _ => error.to_string(),
+    };
+    format!("dial tcp {host}:{port}: {why}")
 }
 
-impl Get<'_> {
+async fn exchange(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &Get<'_>,
+) -> Result<Head, String> {
+    let text = request.text()?;
+    stream.write_all(text.as_bytes()).await.map_err(|e| e.to_string())?;
+    let mut bytes = Vec::new();
+    let mut block = [0; 512];
+    while !is_whole(&bytes) && bytes.len() < MAX_HEAD {
+        match stream.read(&mut block).await.map_err(|e| e.to_string())? {
+            0 => break,
+            count => bytes.extend_from_slice(&block[..count]),
+        }
+    }
+    head(&bytes).ok_or_else(|| "malformed HTTP response".to_owned())
+}
+
+/// Whether there is nothing more to read: of a redirect its headers are wanted too.
+fn is_whole(bytes: &[u8]) -> bool {
+    match status(bytes) {
+        Some(300..400) => {
+            bytes.windows(4).any(|w| w == b"\r\n\r\n") || bytes.windows(2).any(|w| w == b"\n\n")
+        }
+        _ => bytes.contains(&b'\n'),
+    }
+}
+
+fn head(bytes: &[u8]) -> Option<Head> {
+    let status = status(bytes)?;
+    let mut lines = bytes.split(|b| *b == b'\n').skip(1).map_while(|line| {
+        let line = std::str::from_utf8(line).ok()?.trim_end();
+        (!line.is_empty()).then_some(line)
+    });
+    let location = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("location").then(|| value.trim().to_owned())
+    });
+    Some(Head { status, location })
+}
+
+impl<'a> Get<'a> {
+    /// A GET of a manifest.
+    pub(super) fn of(get: &'a HttpGet, pod: IpAddr, agent: &'a str) -> Self {
+        let host = get.host.clone().unwrap_or_else(|| pod.to_string());
+        let path = if get.path.starts_with('/') { get.path.clone() } else { format!("/{}", get.path) };
+        Self { host, port: get.port, path, tls: get.tls, headers: &get.headers, agent }
+    }
+
+    /// Why it failed, as kubelet's client says it.
+    pub(super) fn failure(&self, why: &str) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        format!("Get \"{scheme}://{}:{}{}\": {why}", self.host, self.port, self.path)
+    }
+
+    /// The request that a redirect asks for; `None` where it leads to another host, or nowhere.
+    fn redirected(&self, location: &str) -> Option<Self> {
+        let mut next = self.clone();
+        let location = match location.strip_prefix("//") {
+            Some(rest) => format!("{}://{rest}", if self.tls { "https" } else { "http" }),
+            None => location.to_owned(),
+        };
+        if !location.contains("://") {
+            next.path = match location.strip_prefix('/') {
+                Some(_) => location,
+                None => {
+                    let folder = self.path.split('?').next().and_then(|p| p.rsplit_once('/'));
+                    format!("{}/{location}", folder.map_or("", |(folder, _)| folder))
+                }
+            };
+            return Some(next);
+        }
+        let uri: Uri = location.parse().ok()?;
+        next.tls = match uri.scheme_str()? {
+            "http" => false,
+            "https" => true,
+            _ => return None,
+        };
+        if uri.host()?.trim_matches(['[', ']']) != self.host {
+            return None;
+        }
+        next.port = uri.port_u16().unwrap_or(if next.tls { 443 } else { 80 });
+        next.path = uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+        Some(next)
+    }
+
     fn text(&self) -> Result<String, String> {
-        let own_host = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host =
-            own_host.map_or_else(|| format!("{}:{}", self.host, self.port), |(_, value)| value.clone());
-        let path = if self.path.starts_with('/') { self.path.to_owned() } else { format!("/{}", self.path) };
-        let mut text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n");
-        let has = |wanted: &str| self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        if !has("user-agent") {
-            text.push_str("User-Agent: gannet-probe\r\n");
+        let header = |wanted: &str| {
+            let found = self.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+            found.map(|(_, value)| value.as_str())
+        };
+        let host = header("host").map_or_else(|| format!("{}:{}", self.host, self.port), str::to_owned);
+        let mut lines = vec![
+            format!("GET {} HTTP/1.1", self.path),
+            format!("Host: {host}"),
+            "Connection: close".to_owned(),
+        ];
+        for (name, own) in [("User-Agent", self.agent), ("Accept", "*/*")] {
+            // One that is given as empty is left out.
+            let value = header(name).unwrap_or(own);
+            if !value.is_empty() {
+                lines.push(format!("{name}: {value}"));
+            }
         }
-        if !has("accept") {
-            text.push_str("Accept: */*\r\n");
-        }
-        for (name, value) in self.headers.iter().filter(|(name, _)| !name.eq_ignore_ascii_case("host")) {
-            text.push_str(&format!("{name}: {value}\r\n"));
-        }
-        text.push_str("\r\n");
+        let known = ["host", "user-agent", "accept", "connection"];
+        let others =
+            self.headers.iter().filter(|(name, _)| !known.iter().any(|k| name.eq_ignore_ascii_case(k)));
+        lines.extend(others.map(|(name, value)| format!("{name}: {value}")));
         // A manifest must not be able to put a second request into the first.
-        let lines = 4 + usize::from(!has("user-agent")) + usize::from(!has("accept")) + self.headers.len()
-            - self.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("host")).count();
-        if text.matches('\n').count() != lines || text.matches('\r').count() != lines || path.contains(' ') {
+        if self.path.contains(' ') || lines.iter().any(|line| line.contains(['\r', '\n'])) {
             return Err("path or headers of the probe hold characters that they cannot".to_owned());
         }
-        Ok(text)
+        Ok(lines.join("\r\n") + "\r\n\r\n")
     }
 }
 
@@ -83,107 +200,6 @@ fn status(bytes: &[u8]) -> Option<u16> {
     words.next()?.parse().ok()
 }
 
-/// TLS without checking who answers, as kubelet probes: the question is whether, not who.
-fn unchecked() -> Result<Arc<ClientConfig>, rustls::Error> {
-    static CONFIG: OnceLock<Arc<ClientConfig>> = OnceLock::new();
-    if let Some(config) = CONFIG.get() {
-        return Ok(Arc::clone(config));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-        .with_no_client_auth();
-    Ok(Arc::clone(CONFIG.get_or_init(|| Arc::new(config))))
-}
-
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use tokio::net::TcpListener;
-
-    use super::*;
-
-    async fn check(answer: &'static [u8], expect: Result<u16, &str>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let server = tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let mut seen = Vec::new();
-            while !seen.ends_with(b"\r\n\r\n") {
-                let mut byte = [0];
-                stream.read_exact(&mut byte).await.unwrap();
-                seen.push(byte[0]);
-            }
-            stream.write_all(answer).await.unwrap();
-            String::from_utf8(seen).unwrap()
-        });
-        let headers = [("X-A".to_owned(), "b".to_owned()), ("Host".to_owned(), "site".to_owned())];
-        let got = get(&Get { host: "127.0.0.1", port, path: "/ok", tls: false, headers: &headers }).await;
-        assert_eq!(got, expect.map_err(str::to_owned));
-        let seen = server.await.unwrap();
-        assert!(
-            seen.starts_with("GET /ok HTTP/1.1\r\nHost: site\r\n") && seen.contains("\r\nX-A: b\r\n"),
-            "{seen}"
-        );
-    }
-
-    #[tokio::test]
-    async fn answers() {
-        check(b"HTTP/1.1 200 OK\r\n\r\n", Ok(200)).await;
-        check(b"HTTP/1.0 503 Service Unavailable\r\n", Ok(503)).await;
-        check(b"HTTP/1.1 404", Ok(404)).await;
-        check(b"SSH-2.0-x\r\n", Err("malformed HTTP response")).await;
-        check(b"", Err("malformed HTTP response")).await;
-    }
-
-    #[test]
-    fn nothing_is_smuggled() {
-        let get = |path: &str, value: &str| {
-            let headers = [("X".to_owned(), value.to_owned())];
-            Get { host: "h", port: 1, path, tls: false, headers: &headers }.text()
-        };
-        assert!(get("/a?b=c", "v").is_ok());
-        assert!(get("/a HTTP/1.1\r\nX: y", "v").is_err());
-        assert!(get("/", "v\r\nEvil: 1").is_err());
-        assert!(get("/", "v\nEvil: 1").is_err());
-    }
-}
+#[path = "http_test.rs"]
+mod tests;

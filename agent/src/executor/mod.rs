@@ -1,32 +1,48 @@
 //! Carries out actions. Pods do not wait for each other: each has at most one task, which does its actions in order and
 //! stops at the first that fails; a pull belongs to no pod. What came of it goes back as facts.
 
+mod capabilities;
 mod container;
+mod damage;
+mod devices;
+mod environment;
+mod etc;
 mod files;
+mod grpc;
+mod hook;
 mod http;
+mod message;
+mod mounts;
 mod pod;
 mod probe;
 mod pull;
+mod seccomp;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use gannet_agent_core::{Action, DesiredPod, Fact, PodFact, ProbeRun};
+use gannet_agent_core::{Action, ContainerId, DesiredPod, Exit, Fact, PodFact, ProbeRun};
+use gannet_agent_devices::Devices;
 use gannet_agent_net::PodNetwork;
 use gannet_agent_runtime::Runtime;
+use gannet_agent_spec::Allocatable;
 use gannet_images::{ImageStore, RegistryConfig};
 use gannet_protocols_model::{ByteSize, ImageReference, PodUid};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tracing::{Instrument as _, info_span};
+use tracing::{Instrument as _, info_span, warn};
 
 use crate::clock::Clock;
+use crate::config::NodeSettings;
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::network::Wish;
 
+pub(crate) use damage::Looked;
+pub(crate) use environment::allocatable;
 pub(crate) use files::{remove_cgroup_parents, unmount_below};
+pub(crate) use hook::HookRun;
 
 /// What actions are carried out with.
 #[derive(Debug)]
@@ -44,7 +60,15 @@ pub(crate) struct Tools {
     pub(crate) node_ip: Ipv4Addr,
     pub(crate) node_hostname: String,
     pub(crate) node_memory: ByteSize,
+    /// What of the node pods can have.
+    pub(crate) allocatable: Allocatable,
     pub(crate) resolv_conf: PathBuf,
+    /// Who has which device.
+    pub(crate) devices: Arc<Devices>,
+    /// Limits from the configuration.
+    pub(crate) settings: NodeSettings,
+    /// Images that were looked at for damage.
+    pub(crate) looked: Looked,
 }
 
 /// What the actions of one pod work on.
@@ -54,6 +78,32 @@ pub(crate) struct PodWork {
     /// What it should be; `None` for one that only goes.
     pub(crate) wanted: Option<Arc<DesiredPod>>,
     pub(crate) ip: Option<Ipv4Addr>,
+}
+
+impl Tools {
+    /// Adds to an exit what the container itself says of it: its termination message.
+    pub(crate) async fn with_message(
+        &self,
+        pod: &PodUid,
+        id: &ContainerId,
+        exit: Exit,
+        wanted: Option<&DesiredPod>,
+    ) -> Exit {
+        let from_log = exit.code != 0
+            && wanted.and_then(|w| w.container(&id.name)).is_some_and(|c| c.termination_message_from_log);
+        let sources = message::Sources {
+            file: message::file_in(&self.layout.container(pod, id)),
+            log: from_log.then(|| self.layout.log(pod, &id.name, id.attempt)),
+        };
+        // As kubelet joins the two: what the container said, then what the runtime says.
+        let said = tokio::task::spawn_blocking(move || message::read(&sources)).await.unwrap_or_default();
+        let message = match (said.is_empty(), exit.message.is_empty()) {
+            (_, true) => said,
+            (true, false) => exit.message.clone(),
+            (false, false) => format!("{said}: {}", exit.message),
+        };
+        Exit { message, ..exit }
+    }
 }
 
 /// Runs actions as tasks, which end with it.
@@ -99,10 +149,43 @@ impl Executor {
         let task = async move {
             let result = probe::run(&tools, &run, &container).await;
             let ProbeRun { pod, container, attempt, kind, .. } = run;
-            let _ =
-                facts.send(Fact::Pod(pod, PodFact::ProbeEnded { container, attempt, kind, result })).await;
+            let fact = match result {
+                Ok(result) => PodFact::ProbeEnded { container, attempt, kind, result },
+                Err(error) => PodFact::ProbeLost { container, attempt, kind, message: chain(&error) },
+            };
+            let _ = facts.send(Fact::Pod(pod, fact)).await;
         };
         self.spawn(task.instrument(span));
+    }
+
+    /// Starts a hook.
+    pub(crate) fn hook(&mut self, hook: HookRun) {
+        let (tools, facts) = (Arc::clone(&self.tools), self.facts.clone());
+        let span = info_span!("hook", pod.uid = %hook.pod, container = %hook.id, kind = ?hook.kind);
+        let task = async move {
+            let result = hook::run(&tools, &hook).await;
+            if let Err(error) = &result {
+                warn!(error, "hook failed");
+            }
+            let HookRun { pod, id, kind, .. } = hook;
+            let _ = facts.send(Fact::Pod(pod, PodFact::HookEnded { id, kind, result })).await;
+        };
+        self.spawn(task.instrument(span));
+    }
+
+    /// A container has ended: reads what it says of that, and tells the whole.
+    pub(crate) fn exited(
+        &mut self,
+        pod: PodUid,
+        id: ContainerId,
+        exit: Exit,
+        wanted: Option<Arc<DesiredPod>>,
+    ) {
+        let (tools, facts) = (Arc::clone(&self.tools), self.facts.clone());
+        self.spawn(async move {
+            let exit = tools.with_message(&pod, &id, exit, wanted.as_deref()).await;
+            let _ = facts.send(Fact::Pod(pod, PodFact::Exited { id, exit })).await;
+        });
     }
 
     fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {

@@ -1,19 +1,16 @@
 //! Prepares and removes pods, and hands the actions of containers on.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::io;
-use std::path::PathBuf;
-
 use anyhow::{Context as _, anyhow};
 use gannet_agent_core::{Action, DesiredPod, Fact, PodFact, PodStep};
 use gannet_agent_runtime::PodSandbox;
-use gannet_agent_spec::node_files;
-use gannet_protocols_model::{Digest, Manifest};
+use gannet_agent_shim::fault::point;
+use gannet_protocols_model::Manifest;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::{PodWork, Tools, container, files};
+use super::mounts::volumes;
+use super::{PodWork, Tools, container, damage, devices, etc, files};
+use crate::network::host_ports;
 
 /// Carries out one action of a pod and tells what came of it; false where what follows must be left out.
 pub(super) async fn carry_out(
@@ -23,14 +20,29 @@ pub(super) async fn carry_out(
     facts: &mpsc::Sender<Fact>,
 ) -> bool {
     let outcome = match action {
-        Action::PullImage { .. } => return true,
+        // Those that the loop carries out itself.
+        Action::PullImage { .. }
+        | Action::EndPod { .. }
+        | Action::RunPostStart { .. }
+        | Action::BeginStop { .. } => return true,
         Action::PreparePod { .. } => prepare(tools, work).await,
         Action::UpdateVolumes { .. } => update(tools, work).await,
         Action::RemovePod { .. } => match remove(tools, work).await {
             Ok(()) => Ok(PodFact::Removed),
             Err(error) => Err((PodStep::Removal, error)),
         },
-        Action::StartContainer { id, image, .. } => Ok(container::start(tools, work, id, image).await),
+        Action::ClearPod { .. } => match remove(tools, work).await {
+            Ok(()) => Ok(PodFact::Cleared),
+            Err(error) => Err((PodStep::Removal, error)),
+        },
+        Action::ResizeContainer { id, resources, .. } => {
+            Ok(container::resize(tools, work, id, resources).await)
+        }
+        Action::StartContainer { id, image, .. } => {
+            let fact = container::start(tools, work, id, image).await;
+            damage::look(tools, work, image, &fact, facts).await;
+            Ok(fact)
+        }
         Action::StopContainer { id, signal, deadline, why, .. } => {
             container::signal(tools, work, &id, signal).await;
             Ok(PodFact::StopSent { id, deadline, why })
@@ -56,7 +68,13 @@ pub(super) async fn carry_out(
     if let PodFact::Prepared { ip, .. } = &fact {
         work.ip = *ip;
     }
-    facts.send(Fact::Pod(work.uid.clone(), fact)).await.is_ok() && go_on
+    let freed = matches!(fact, PodFact::Removed | PodFact::Cleared) && !tools.devices.is_empty();
+    let told = facts.send(Fact::Pod(work.uid.clone(), fact)).await.is_ok();
+    if freed {
+        // Others may wait for what the pod had.
+        let _ = facts.send(Fact::DevicesChanged).await;
+    }
+    told && go_on
 }
 
 type Outcome = Result<PodFact, (PodStep, anyhow::Error)>;
@@ -72,9 +90,10 @@ pub(super) fn wanted(work: &PodWork) -> anyhow::Result<(&DesiredPod, &Manifest)>
 async fn prepare(tools: &Tools, work: &PodWork) -> Outcome {
     let (wanted, manifest) = wanted(work).map_err(|e| (PodStep::Sandbox, e))?;
     volumes(tools, work).await.map_err(|e| (PodStep::Volumes, e))?;
+    point("executor.prepare.volumes");
     let sandbox = sandbox(tools, work, wanted, manifest).await.map_err(|e| (PodStep::Sandbox, e))?;
     info!(ip = ?sandbox, "pod prepared");
-    Ok(PodFact::Prepared { manifest: wanted.entry.manifest, ip: sandbox })
+    Ok(PodFact::Prepared { manifest: wanted.entry.manifest, fields: wanted.fields_digest(), ip: sandbox })
 }
 
 async fn sandbox(
@@ -89,67 +108,48 @@ async fn sandbox(
         let document = tools.wish.borrow().document.clone();
         let document = document.context("the hub has not given this node a range of addresses for pods")?;
         tools.network.configure(&document.pod_cidr).await.context("pod network")?;
-        Some((tools.network.attach(&work.uid).await.context("pod network")?, document))
+        let ports = host_ports(manifest).map(|(protocol, port, _)| (protocol, port)).collect();
+        Some(tools.network.attach(&work.uid, &ports).await.context("pod network")?)
     };
-    let hostname = node_files::hostname(&wanted.entry, manifest, &tools.node_hostname);
-    let ip = attachment.as_ref().map(|(attached, _)| attached.ip);
-    let dns = match &attachment {
-        Some((_, document)) => {
-            tools.network.dns_address().await.map(|server| (server, document.domain.clone()))
-        }
-        None => None,
+    point("executor.prepare.network");
+    let names = etc::names(tools, wanted, manifest)?;
+    let ip = attachment.as_ref().map(|attached| attached.ip);
+    etc::write(tools, work, wanted, manifest, &names, ip).await?;
+    let netns = attachment.map(|attached| attached.netns);
+    let sandbox = PodSandbox {
+        netns,
+        host_ipc: manifest.host_ipc,
+        host_pid: manifest.host_pid,
+        share_pid: manifest.share_process_namespace,
+        resources: Some(Box::new(gannet_agent_spec::pod_limits(manifest))),
+        ..PodSandbox::new(work.uid.clone(), names.kernel)
     };
-    let node_resolv = fs::read_to_string(&tools.resolv_conf).unwrap_or_default();
-    let dns = dns.as_ref().map(|(server, domain)| (*server, domain.as_str()));
-    let resolv = node_files::resolv_conf(&wanted.entry, manifest, dns, &node_resolv);
-    // On the node's network a pod sees the node's own names.
-    let hosts = if manifest.host_network { fs::read_to_string("/etc/hosts").ok() } else { None };
-    let hosts = hosts.unwrap_or_else(|| node_files::hosts(&hostname, ip));
-    let etc = tools.layout.etc(&work.uid);
-    let write = || -> io::Result<()> {
-        fs::create_dir_all(&etc)?;
-        fs::write(etc.join("hosts"), hosts)?;
-        fs::write(etc.join("hostname"), format!("{hostname}\n"))?;
-        fs::write(etc.join("resolv.conf"), resolv)
-    };
-    write().with_context(|| format!("write {}", etc.display()))?;
-    let netns = attachment.map(|(attached, _)| attached.netns);
-    let sandbox = PodSandbox { uid: work.uid.clone(), hostname, netns, host_ipc: false };
     tools.runtime.ensure_pod(sandbox).await.context("start the pod's shim")?;
+    point("executor.prepare.sandbox");
     Ok(ip)
 }
 
 async fn update(tools: &Tools, work: &PodWork) -> Outcome {
     let (wanted, _) = wanted(work).map_err(|e| (PodStep::Volumes, e))?;
     volumes(tools, work).await.map_err(|e| (PodStep::Volumes, e))?;
-    Ok(PodFact::VolumesUpdated { manifest: wanted.entry.manifest })
-}
-
-/// Makes the pod's volumes, or brings them up to date. Gives each one's place on the node.
-pub(super) async fn volumes(tools: &Tools, work: &PodWork) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let wanted = work.wanted.clone().context("pod is not desired any more")?;
-    let dir = tools.layout.pod(&work.uid);
-    let ledger = std::sync::Arc::clone(&tools.ledger);
-    blocking(move || {
-        let manifest = wanted.manifest.as_deref().context("the pod's manifest is not in the ledger")?;
-        fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
-        let lookup = |digest: &Digest| ledger.blob(digest);
-        Ok(gannet_agent_volumes::prepare(&dir, manifest, &lookup)?)
-    })
-    .await
+    Ok(PodFact::VolumesUpdated { manifest: wanted.entry.manifest, fields: wanted.fields_digest() })
 }
 
 async fn remove(tools: &Tools, work: &PodWork) -> anyhow::Result<()> {
     tools.runtime.remove_pod(&work.uid).await.context("remove the pod's containers")?;
+    point("executor.pod.removed");
     tools.network.detach(&work.uid).await.context("pod network")?;
+    point("executor.pod.detached");
     let (dir, uid) = (tools.layout.pod(&work.uid), work.uid.clone());
     blocking(move || {
         files::remove_pod_cgroups(uid.as_str());
         files::unmount_below(&dir.join("containers")).context("unmount the pod's containers")?;
+        point("executor.remove.unmounted");
         gannet_agent_volumes::cleanup(&dir).context("remove the pod's volumes")?;
         files::remove_folder(&dir).with_context(|| format!("remove {}", dir.display()))
     })
     .await?;
+    devices::free(tools, &work.uid).await.context("free the pod's devices")?;
     info!("pod removed");
     Ok(())
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gannet_protocols_model::Digest;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use super::files::{Files, LedgerError, read};
@@ -18,13 +19,15 @@ const MAX_BLOB_BYTES: u64 = 4 << 20;
 pub(super) struct Blobs {
     dir: PathBuf,
     files: Files,
+    /// Told when a blob was found damaged.
+    pub(super) damaged: Notify,
 }
 
 impl Blobs {
     pub(super) fn open(ledger: &Path, files: Files) -> Result<Self, LedgerError> {
         let dir = ledger.join("blobs/sha256");
         fs::create_dir_all(&dir).map_err(LedgerError::io("make", &dir))?;
-        Ok(Self { dir, files })
+        Ok(Self { dir, files, damaged: Notify::new() })
     }
 
     fn path(&self, digest: &Digest) -> PathBuf {
@@ -46,6 +49,7 @@ impl Blobs {
         }
         warn!(blob = %digest, "blob is damaged and set aside");
         let _ = fs::rename(&path, path.with_extension("bad"));
+        self.damaged.notify_one();
         None
     }
 

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use gannet_agent_shim::fault::point;
 use gannet_protocols_model::{Digest, Generation};
+
+use crate::reserve::give_up;
 
 /// Why the ledger could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -67,15 +70,28 @@ impl Files {
             file.write_all(bytes)?;
             file.sync_all()
         };
-        if let Err(source) = write() {
+        // The data folder's reserved room is for this.
+        let full = |e: &io::Error| e.kind() == io::ErrorKind::StorageFull;
+        let written = match write() {
+            Err(e) if full(&e) && data_folder(path).is_some_and(give_up) => write(),
+            outcome => outcome,
+        };
+        if let Err(source) = written {
             // A full disk must not stay full of what did not fit.
             let _ = fs::remove_file(&temporary);
             return Err(LedgerError::io("write", &temporary)(source));
         }
+        point("ledger.write.flushed");
         fs::rename(&temporary, path).map_err(LedgerError::io("rename", path))?;
+        point("ledger.write.renamed");
         self.written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         sync_folder(path)
     }
+}
+
+/// The data folder of a file of the ledger.
+fn data_folder(path: &Path) -> Option<&Path> {
+    path.ancestors().find(|dir| dir.join("ledger").is_dir())
 }
 
 /// Makes a rename in the folder of this file durable.

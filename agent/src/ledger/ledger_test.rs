@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use gannet_agent_core::PodRecord;
+use gannet_agent_core::{PodRecord, RollbackMemory};
 use gannet_protocols_model::{Desired, Digest, Generation, NodeName, PodEntry, SigningKey, Timestamp};
 
 use super::*;
@@ -152,8 +152,8 @@ fn garbage_is_what_neither_document_names() {
 fn numbers_and_records() {
     let dir = tempfile::tempdir().unwrap();
     let now = Timestamp::from_millis(1_769_860_800_000);
-    assert_eq!(open(dir.path()).numbers.next_session(now).unwrap().0, 1_769_860_800);
-    assert_eq!(open(dir.path()).numbers.next_session(Timestamp::default()).unwrap().0, 1_769_860_801);
+    assert_eq!(open(dir.path()).numbers.next_session(now).0, 1_769_860_800);
+    assert_eq!(open(dir.path()).numbers.next_session(Timestamp::default()).0, 1_769_860_801);
 
     let ledger = open(dir.path());
     ledger.numbers.raise_time(now).unwrap();
@@ -167,4 +167,74 @@ fn numbers_and_records() {
     fs::write(dir.path().join("pods.json"), b"{\"u\":").unwrap();
     assert!(open(dir.path()).records.load().is_empty());
     assert!(ledger.bytes_written() > 0);
+}
+
+#[test]
+fn what_may_be_gone_back_to_is_no_garbage() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let config = b"{\"data\":{}}";
+    let blob = Digest::of(config);
+    let manifest = serde_json::json!({
+        "version": 1, "restart_policy": "Always", "termination_grace_seconds": 5,
+        "containers": [{"name": "a", "image": "a:1", "pull_policy": "Never",
+            "env": [{"name": "", "value": {"all": {"blob": blob.to_string(), "prefix": ""}}}]}],
+    });
+    let manifest = serde_json::to_vec(&manifest).unwrap();
+    let digest = Digest::of(&manifest);
+    ledger.keep_blob(&blob, config).unwrap();
+    ledger.keep_blob(&digest, &manifest).unwrap();
+    accept(&ledger, 1);
+    ledger.keep(Kept { manifests: [digest].into(), images: BTreeSet::new() });
+    assert_eq!(ledger.collect_garbage().unwrap(), 0);
+    ledger.keep(Kept::default());
+    assert_eq!(ledger.collect_garbage().unwrap(), 2);
+}
+
+#[test]
+fn flipped_bytes_of_small_files_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Timestamp::from_millis(1_769_860_800_000);
+    let record = PodRecord::stranger(&"u".parse().unwrap(), now);
+    let records = BTreeMap::from([("u".parse().unwrap(), record)]);
+    let memory: RollbackMemory = serde_json::from_str(r#"{"owners":{"o":{}}}"#).unwrap();
+    let write = |ledger: &Ledger| {
+        ledger.records.save(&records).unwrap();
+        ledger.rollbacks.save(&memory).unwrap();
+        ledger.numbers.raise_time(now).unwrap();
+    };
+    write(&open(dir.path()));
+    for name in ["pods.json", "rollback.json", "time"] {
+        let path = dir.path().join(name);
+        let whole = fs::read(&path).unwrap();
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1;
+            fs::write(&path, flipped).unwrap();
+            let ledger = open(dir.path());
+            let found = (ledger.records.load(), ledger.rollbacks.load(), ledger.numbers.time_floor());
+            let expect = match name {
+                "pods.json" => (BTreeMap::new(), memory.clone(), now),
+                "rollback.json" => (records.clone(), RollbackMemory::default(), now),
+                _ => (records.clone(), memory.clone(), Timestamp::default()),
+            };
+            assert_eq!(found, expect, "byte {at} of {name}");
+            assert!(dir.path().join(format!("{name}.bad")).exists(), "set aside");
+        }
+        write(&open(dir.path()));
+    }
+}
+
+#[tokio::test]
+async fn damage_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = open(dir.path());
+    let (desired, envelope) = document(1, &[]);
+    ledger.accept(desired, &envelope).unwrap();
+    assert_eq!(ledger.envelope(), Some(envelope));
+    let digest = Digest::of(b"blob");
+    ledger.keep_blob(&digest, b"blob").unwrap();
+    fs::write(dir.path().join("blobs/sha256").join(digest.hex()), b"blub").unwrap();
+    assert_eq!(ledger.blob(&digest), None);
+    ledger.damaged().await;
 }

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::blobs::Blobs;
 use super::files::{Files, LedgerError, read};
-use super::records::{Numbers, Records};
+use super::records::{Numbers, Records, Rollbacks};
 
 const SLOTS: [&str; 2] = ["desired.a", "desired.b"];
 
@@ -25,9 +25,21 @@ pub(crate) struct Ledger {
     blobs: Blobs,
     /// What is remembered of pods.
     pub(crate) records: Records,
+    /// Which manifests were healthy.
+    pub(crate) rollbacks: Rollbacks,
     /// Counters.
     pub(crate) numbers: Numbers,
     current: Mutex<Option<Slot>>,
+    kept: Mutex<Kept>,
+}
+
+/// What is kept although no document names it: the node may go back to it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Kept {
+    /// Manifests; with them their configuration is kept.
+    pub(crate) manifests: BTreeSet<Digest>,
+    /// Images, by what their names stood for.
+    pub(crate) images: BTreeSet<Digest>,
 }
 
 /// An authentic document in a slot.
@@ -44,8 +56,12 @@ impl Ledger {
         use std::os::unix::fs::PermissionsExt as _;
         fs::create_dir_all(dir).map_err(LedgerError::io("make", dir))?;
         // Blobs hold Secrets.
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-            .map_err(LedgerError::io("set the mode of", dir))?;
+        // On a disk that is read-only it may be right already.
+        let private = fs::metadata(dir).is_ok_and(|m| m.permissions().mode() & 0o777 == 0o700);
+        if !private {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+                .map_err(LedgerError::io("set the mode of", dir))?;
+        }
         let files = Files::default();
         let ledger = Self {
             dir: dir.to_owned(),
@@ -53,9 +69,11 @@ impl Ledger {
             key: key.clone(),
             blobs: Blobs::open(dir, files.clone())?,
             records: Records::new(dir, files.clone()),
+            rollbacks: Rollbacks::new(dir, files.clone()),
             numbers: Numbers::new(dir, files.clone()),
             files,
             current: Mutex::new(None),
+            kept: Mutex::default(),
         };
         let newest = ledger.slots().into_iter().max_by_key(|slot| slot.held.generation);
         *ledger.lock() = newest;
@@ -87,6 +105,7 @@ impl Ledger {
                 Some(Slot { index, desired: Arc::new(desired), held })
             }
             Err(error) => {
+                // Left where it is: it may be good for another key, and the next document goes over it.
                 warn!(slot = SLOTS[index], ?error, "desired document is not valid");
                 None
             }
@@ -119,6 +138,18 @@ impl Ledger {
         self.blobs.get(digest)
     }
 
+    /// Waits until a blob is found damaged; it is missing then.
+    pub(crate) async fn damaged(&self) {
+        self.blobs.damaged.notified().await;
+    }
+
+    /// The document that counts, as it was signed; `None` where its slot is damaged by now.
+    pub(crate) fn envelope(&self) -> Option<Vec<u8>> {
+        let (index, held) = self.lock().as_ref().map(|slot| (slot.index, slot.held))?;
+        let bytes = read(&self.dir.join(SLOTS[index]), MAX_DESIRED_BYTES as u64).ok().flatten()?;
+        held.envelope.matches(&bytes).then_some(bytes)
+    }
+
     /// Keeps a blob, durably.
     pub(crate) fn keep_blob(&self, digest: &Digest, bytes: &[u8]) -> Result<(), LedgerError> {
         self.blobs.keep(digest, bytes)
@@ -135,18 +166,29 @@ impl Ledger {
         }
     }
 
-    /// Removes blobs that neither of the two documents names.
+    /// Keeps this from now on, also if no document names it.
+    pub(crate) fn keep(&self, kept: Kept) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
+
+    /// What is kept although no document names it.
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Removes blobs that neither of the two documents names, nor what the node may go back to.
     pub(crate) fn collect_garbage(&self) -> Result<usize, LedgerError> {
         // Held, so that no document is accepted meanwhile.
         let current = self.lock();
         let mut keep = BTreeSet::new();
+        let mut manifests = self.kept().manifests;
         for slot in self.slots() {
             keep.extend(slot.desired.network);
-            for pod in &slot.desired.pods {
-                if keep.insert(pod.manifest) {
-                    keep.extend(self.manifest(&pod.manifest).map(|m| m.blobs()).unwrap_or_default());
-                }
-            }
+            manifests.extend(slot.desired.pods.iter().map(|pod| pod.manifest));
+        }
+        for digest in manifests {
+            keep.insert(digest);
+            keep.extend(self.manifest(&digest).map(|m| m.blobs()).unwrap_or_default());
         }
         let removed = self.blobs.retain(&keep);
         drop(current);

@@ -10,6 +10,8 @@ use gannet_protocols_model::Timestamp;
 
 /// Rotated files that are looked for: more than the shim keeps.
 const MAX_ROTATED: u32 = 9;
+/// Looks at the files while they rotate.
+const SNAPSHOTS: usize = 16;
 /// Read at once.
 const BLOCK: usize = 16 << 10;
 /// A longer line than the shim writes is not one of its lines.
@@ -56,17 +58,7 @@ pub(crate) struct LogReader {
 impl LogReader {
     /// Opens the log of a run; one that is not there yet may come.
     pub(crate) fn open(path: &Path, options: Options) -> io::Result<Self> {
-        let mut files: VecDeque<File> = VecDeque::new();
-        let mut inodes = Vec::new();
-        for number in (0..=MAX_ROTATED).rev() {
-            let Some(file) = open_existing(&numbered(path, number))? else { continue };
-            let inode = file.metadata()?.ino();
-            // Rotated between two opens: the same file by two names.
-            if !inodes.contains(&inode) {
-                inodes.push(inode);
-                files.push_back(file);
-            }
-        }
+        let mut files: VecDeque<File> = snapshot(path)?.into_iter().map(|(_, file)| file).collect();
         if let Some(lines) = options.tail {
             skip_to_tail(&mut files, lines)?;
         }
@@ -102,10 +94,17 @@ impl LogReader {
             return Ok(true);
         }
         let Some(file) = self.files.front_mut() else {
-            self.files.extend(open_existing(&self.path)?);
+            self.files = snapshot(&self.path)?.into_iter().map(|(_, file)| file).collect();
             return Ok(!self.files.is_empty());
         };
-        let inode = file.metadata()?.ino();
+        let meta = file.metadata()?;
+        let (inode, at) = (meta.ino(), file.stream_position()?);
+        if meta.len() < at {
+            // Emptied, since all logs together took too much of the disk.
+            file.seek(SeekFrom::Start(0))?;
+            self.raw.clear();
+            return Ok(meta.len() > 0);
+        }
         match fs::metadata(&self.path) {
             Ok(now) if now.ino() == inode => return Ok(false),
             // Rotated, and the new one not begun.
@@ -115,18 +114,16 @@ impl LogReader {
         }
         // The shim may have written between our last read and its rotation.
         let mut rest = [0; 1];
-        let at = file.stream_position()?;
         if read(file, &mut rest)? > 0 {
             file.seek(SeekFrom::Start(at))?;
             return Ok(true);
         }
-        let ours = (1..=MAX_ROTATED)
-            .find(|n| fs::metadata(numbered(&self.path, *n)).is_ok_and(|m| m.ino() == inode));
-        self.files.clear();
+        let mut now = snapshot(&self.path)?;
         // Where ours is gone already, the oldest that is left is the next.
-        for number in (0..ours.unwrap_or(MAX_ROTATED + 1)).rev() {
-            self.files.extend(open_existing(&numbered(&self.path, number))?);
+        if let Some(ours) = now.iter().position(|(found, _)| *found == inode) {
+            now.drain(..=ours);
         }
+        self.files = now.into_iter().map(|(_, file)| file).collect();
         Ok(!self.files.is_empty())
     }
 
@@ -179,6 +176,28 @@ fn numbered(path: &Path, number: u32) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{number}"));
     name.into()
+}
+
+/// The files of a log with their inodes, oldest first. Looked at twice: a rotation in between would hide a file or show
+/// one twice.
+fn snapshot(path: &Path) -> io::Result<Vec<(u64, File)>> {
+    let mut files = Vec::new();
+    for _ in 0..SNAPSHOTS {
+        files.clear();
+        for number in (0..=MAX_ROTATED).rev() {
+            if let Some(file) = open_existing(&numbered(path, number))? {
+                files.push((file.metadata()?.ino(), file));
+            }
+        }
+        let found = |number| fs::metadata(numbered(path, number)).ok().map(|m| m.ino());
+        let now: Vec<u64> = (0..=MAX_ROTATED).rev().filter_map(found).collect();
+        if files.iter().map(|(inode, _)| *inode).eq(now) {
+            return Ok(files);
+        }
+    }
+    // Rotated faster than anyone could read it.
+    files.dedup_by_key(|(inode, _)| *inode);
+    Ok(files)
 }
 
 fn open_existing(path: &Path) -> io::Result<Option<File>> {

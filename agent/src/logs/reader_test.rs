@@ -137,3 +137,95 @@ fn lines_that_are_no_log_lines_are_left_out() {
     file.write_all(b"lf\n").unwrap();
     assert_eq!(all(&mut reader), "half\n");
 }
+
+#[test]
+fn a_log_that_was_emptied_goes_on() {
+    let mut log = Log::new();
+    log.write("F", "a");
+    log.write("F", "b");
+    let mut reader = log.open(Options::default());
+    assert_eq!(all(&mut reader), "a\nb\n");
+    fs::OpenOptions::new().write(true).open(log.path()).unwrap().set_len(0).unwrap();
+    assert_eq!(all(&mut reader), "");
+    log.write("F", "c");
+    assert_eq!(all(&mut reader), "c\n");
+}
+
+#[test]
+fn binary_bytes_and_long_lines_come_whole() {
+    let log = Log::new();
+    let part: Vec<u8> = (0..16_384_u32).map(|n| if n % 251 == 10 { 0 } else { (n % 251) as u8 }).collect();
+    let mut file = fs::File::create(log.path()).unwrap();
+    for tag in ["P", "P", "F"] {
+        file.write_all(format!("2026-01-31T12:00:00.123456789Z stderr {tag} ").as_bytes()).unwrap();
+        file.write_all(&part).unwrap();
+        file.write_all(b"\n").unwrap();
+    }
+    let mut reader = log.open(Options { timestamps: true, ..Options::default() });
+    let mut got = Vec::new();
+    while let Step::Data(bytes) = reader.next(1000).unwrap() {
+        got.extend(bytes);
+    }
+    let expect = [b"2026-01-31T12:00:00.123456789Z ".as_slice(), &part, &part, &part, b"\n"].concat();
+    assert!(got == expect, "{} bytes, not {}", got.len(), expect.len());
+}
+
+#[test]
+fn since_across_files_keeps_nanoseconds() {
+    let log = rotated();
+    let check = |since: &str, expect: &str| {
+        let options = Options { since: since.parse().ok(), ..Options::default() };
+        assert_eq!(all(&mut log.open(options)), expect, "{since}");
+    };
+    check("2026-01-31T12:00:01Z", "b\nc\nd\ne\nf\n");
+    check("2026-01-31T12:00:04.5Z", "f\n");
+    check("2026-01-31T12:01:00Z", "");
+    let both = Options { since: "2026-01-31T12:00:01Z".parse().ok(), tail: Some(2), ..Options::default() };
+    assert_eq!(all(&mut log.open(both)), "e\nf\n", "of the last two those that are new enough");
+}
+
+/// A writer as fast as the disk, which rotates every few lines, and a follower beside it: nothing is lost but what was
+/// rotated away before it could be read, nothing comes twice, and the order stays.
+#[test]
+fn follows_a_writer_that_rotates_without_loss_or_duplicates() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    const LINES: u64 = 3000;
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+    let log = Log::new();
+    let path = log.path();
+    let read = AtomicU64::new(0);
+    let begun = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..LINES {
+                // At most two rotations ahead: three files are kept.
+                while number.saturating_sub(read.load(Ordering::Acquire)) > 12 {
+                    if begun.elapsed() > PATIENCE {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+                if number % 5 == 0 {
+                    log.rotate();
+                }
+                let mut file = fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();
+                writeln!(file, "2026-01-31T12:00:00.000000000Z stdout F {number}").unwrap();
+            }
+        });
+        let mut reader = LogReader::open(&path, Options::default()).unwrap();
+        let mut text = String::new();
+        let mut next = 0;
+        while next < LINES {
+            assert!(begun.elapsed() < PATIENCE, "stuck before line {next}");
+            if let Step::Data(bytes) = reader.next(64).unwrap() {
+                text.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
+            while let Some((line, rest)) = text.split_once('\n') {
+                assert_eq!(line, next.to_string());
+                text = rest.to_owned();
+                next += 1;
+            }
+            read.store(next, Ordering::Release);
+        }
+    });
+}

@@ -30,6 +30,8 @@ pub(crate) enum LogError {
     NoContainer { container: String, pod: String, known: String },
     #[error("container \"{container}\" in pod \"{pod}\" is waiting to start: {reason}")]
     Waiting { container: String, pod: String, reason: String },
+    #[error("container \"{container}\" in pod \"{pod}\" has not run")]
+    NoRun { container: String, pod: String },
     #[error("previous terminated container \"{container}\" in pod \"{pod}\" not found")]
     NoPrevious { container: String, pod: String },
     #[error("log of container {container} cannot be read")]
@@ -104,28 +106,26 @@ fn find(source: &Source, request: &LogRequest) -> Result<u32, LogError> {
         let (container, known) = (request.container.clone(), names.join(", "));
         LogError::NoContainer { container, pod: pod.name.clone(), known }
     })?;
-    let names = || (request.container.clone(), pod.name.clone());
-    let newest = newest_attempt(&source.layout, request);
-    match (newest, request.previous) {
-        (Some(attempt), false) => Ok(attempt),
-        (Some(attempt), true)
-            if source.layout.log(&request.pod, &request.container, attempt.wrapping_sub(1)).exists() =>
-        {
-            Ok(attempt - 1)
-        }
-        (_, true) => {
-            let (container, pod) = names();
-            Err(LogError::NoPrevious { container, pod })
-        }
-        (None, false) => match &container.state {
+    let (name, pod_name) = (request.container.clone(), pod.name.clone());
+    // A run that has written nothing has no file. What an agent remembers of pods without having seen them run counts
+    // no runs, and then the files tell.
+    let ran = !matches!(container.state, ContainerState::Waiting { .. }) && container.container_id.is_some();
+    let current = if ran { Some(container.restart_count) } else { newest_attempt(&source.layout, request) };
+    if !request.previous {
+        return current.ok_or_else(|| match &container.state {
             ContainerState::Waiting { reason, .. } => {
-                let (container, pod) = names();
-                Err(LogError::Waiting { container, pod, reason: reason.clone() })
+                LogError::Waiting { container: name, pod: pod_name, reason: reason.clone() }
             }
-            // Runs and has written nothing yet.
-            _ => Ok(container.restart_count),
-        },
+            _ => LogError::NoRun { container: name, pod: pod_name },
+        });
     }
+    // As kubelet: the run before this one, or, while the next has not begun, the last.
+    let waits = matches!(container.state, ContainerState::Waiting { .. }) && container.last.is_some();
+    let previous = current.and_then(|attempt| if waits { Some(attempt) } else { attempt.checked_sub(1) });
+    let was = |attempt: &u32| {
+        container.last.is_some() || source.layout.log(&request.pod, &request.container, *attempt).exists()
+    };
+    previous.filter(was).ok_or(LogError::NoPrevious { container: name, pod: pod_name })
 }
 
 fn container<'a>(pod: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {

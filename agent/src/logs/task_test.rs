@@ -109,6 +109,36 @@ async fn runs_and_refusals() {
 }
 
 #[tokio::test]
+async fn a_run_that_has_written_nothing_has_an_empty_log() {
+    let mut statuses = (*running(2)).clone();
+    for pod in statuses.values_mut() {
+        pod.containers[0].container_id = Some("u/c-2-x".into());
+    }
+    let setup = Setup::new(Arc::new(statuses.clone()));
+    setup.write(1, "run 1");
+    assert_eq!(setup.read(|_| ()).await, "", "not that of the run before");
+    assert_eq!(setup.read(|r| r.previous = true).await, "run 1\n");
+    // While it waits to be started again, the run that ended is the last and the previous one.
+    for pod in statuses.values_mut() {
+        let container = &mut pod.containers[0];
+        container.state =
+            ContainerState::Waiting { reason: "CrashLoopBackOff".into(), message: String::new() };
+        container.last = Some(gannet_protocols_model::Terminated {
+            exit_code: 1,
+            signal: None,
+            reason: "Error".into(),
+            message: String::new(),
+            started_at: None,
+            finished_at: Timestamp::default(),
+        });
+    }
+    setup.write(2, "run 2");
+    setup.state.send(Arc::new(statuses)).unwrap();
+    assert_eq!(setup.read(|_| ()).await, "run 2\n");
+    assert_eq!(setup.read(|r| r.previous = true).await, "run 2\n");
+}
+
+#[tokio::test]
 async fn follow_ends_with_the_container() {
     let setup = Setup::new(running(0));
     setup.write(0, "one");

@@ -37,6 +37,8 @@ pub(crate) struct Node {
     generation: u64,
     netns: Option<String>,
     pub(crate) flags: Vec<String>,
+    /// For the agent's environment.
+    pub(crate) env: Vec<(String, String)>,
 }
 
 impl Node {
@@ -53,6 +55,7 @@ impl Node {
             generation: 0,
             netns: None,
             flags: Vec::new(),
+            env: Vec::new(),
         };
         fs::create_dir_all(node.data().join("ledger/blobs/sha256")).unwrap();
         node
@@ -172,6 +175,7 @@ impl Node {
             .args(["--registry", &format!("http://127.0.0.1:{}", self.registry)])
             .args(&self.flags)
             .args(flags)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null());
         let log =
             fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("agent.log")).unwrap();
@@ -183,6 +187,20 @@ impl Node {
         let mut process = self.process.take().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Whether the agent has ended by itself; it can then be started again.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let ended = self.process.as_mut().is_some_and(|process| process.try_wait().unwrap().is_some());
+        if ended {
+            self.process = None;
+        }
+        ended
+    }
+
+    /// The agent's process.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
     }
 
     /// As systemd would.
@@ -220,6 +238,53 @@ impl Node {
             }
             assert!(begun.elapsed() < PATIENCE, "{pod} is not {what}: {status:#?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the status of a pod is as wanted.
+    pub(crate) fn wait_pod(&self, pod: &str, what: &str, is: impl Fn(&Value) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let status = self.status(pod);
+            if let Some(found) = status.as_ref().filter(|s| is(s)) {
+                return found.clone();
+            }
+            assert!(begun.elapsed() < PATIENCE, "{pod} is not {what}: {status:#?}\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until the agent that was started last has taken up its work.
+    pub(crate) fn wait_up(&self) {
+        until("the agent runs", || {
+            let answer = self.command(&["ps", "-o", "json"]);
+            let from_ledger = String::from_utf8_lossy(&answer.stderr).contains("no agent runs");
+            (answer.status.success() && !from_ledger).then_some(())
+        });
+    }
+
+    /// Waits until nothing is left of a pod.
+    pub(crate) fn wait_gone(&self, pod: &str) {
+        let folder = self.data().join("pods").join(self.uid(pod));
+        until(&format!("{pod} is gone"), || (!folder.exists() && self.status(pod).is_none()).then_some(()));
+    }
+
+    /// A folder of the test, which a pod may have as the volume `host`.
+    pub(crate) fn host_folder(&self) -> PathBuf {
+        let folder = self.dir.path().join("host");
+        fs::create_dir_all(&folder).unwrap();
+        folder
+    }
+
+    /// Gives every container of a manifest the test's folder, at `/h`.
+    pub(crate) fn with_host_folder(&self, manifest: &mut Value) {
+        let path = self.host_folder();
+        manifest["volumes"] =
+            json!([{"name": "host", "source": {"hostPath": {"path": path, "kind": "Directory"}}}]);
+        for list in ["init_containers", "containers"] {
+            for container in manifest[list].as_array_mut().into_iter().flatten() {
+                container["mounts"] = json!([{"volume": "host", "path": "/h"}]);
+            }
         }
     }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use gannet_protocols_link::{Link as _, LinkEvent, Message};
-use gannet_protocols_model::{Digest, Envelope, PodUid, Report};
+use gannet_protocols_model::{ConfigBlob, Digest, Envelope, NodeUsage, PodUid, Report};
 use gannet_protocols_mqtt::{MqttConfig, MqttLink};
 use gannet_protocols_wire::{
     BlobReply, Down, Get, HubState, LogRequest, NodeState, Open, StreamId, Topic, Up,
 };
 use serde_json::{Value, json};
 
-use crate::fixture::{NODE, Node, can_run};
+use crate::fixture::{NODE, Node, can_run, processes, send};
 
 /// A broker that ends with the test.
 struct Broker(Child);
@@ -185,6 +185,19 @@ async fn documents_come_and_reports_and_logs_go() {
     hub.until("the refusal", |h| h.closed.is_some()).await;
     assert_eq!(hub.closed.take().flatten().as_deref(), Some("pod nobody is not on this node"));
 
+    // What it uses, measured because somebody asks.
+    hub.stream.clear();
+    hub.down("s3", &Down::Open(Open::Usage)).await;
+    hub.until("the usage came", |h| h.closed.is_some()).await;
+    assert_eq!(hub.closed.take(), Some(None));
+    let usage: NodeUsage = serde_json::from_str(&hub.stream).unwrap();
+    assert!(usage.window_ms >= 500 && usage.node.memory.0 > 0 && usage.node.disk.0 > 0, "{usage:?}");
+    assert!(usage.agent.memory.0 > 0 && usage.agent.pids >= 3, "agent, zygote and shim: {usage:?}");
+    let pod = usage.pods.iter().find(|p| p.uid.as_str() == uid).unwrap();
+    let main = &pod.containers[0];
+    assert_eq!((main.name.as_str(), main.usage.pids), ("main", 1));
+    assert!(main.usage.memory.0 > 0 && main.usage.disk.0 > 200_000, "its log is disk too: {pod:?}");
+
     // A forged document changes nothing.
     let forged = gannet_protocols_model::SigningKey::from_seed(&[9; 32]).sign(b"{}").to_bytes();
     hub.desired(forged).await;
@@ -211,4 +224,89 @@ async fn documents_come_and_reports_and_logs_go() {
     hub.until("the unseen pod is gone", |h| h.reports.iter().any(|r| r.removed.contains(&uid))).await;
     node.terminate();
     hub.until("an orderly death", |h| h.alive.last() == Some(&false)).await;
+}
+
+/// A node that talks to a hub of the test.
+fn linked(port: u16) -> Node {
+    let mut node = Node::new();
+    let flags = ["--mqtt-url", &format!("mqtt://127.0.0.1:{port}"), "--beat-interval", "1"];
+    node.flags = flags.map(str::to_owned).to_vec();
+    node
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_blob_is_fetched_again_while_the_agent_runs() {
+    let Some((_broker, port)) = broker().filter(|_| can_run()) else { return };
+    let mut node = linked(port);
+    let mut hub = Hub::connect(port).await;
+    node.start(&[]);
+    hub.until("birth", |h| h.alive.last() == Some(&true)).await;
+    let marker = format!("sleep 41{}", std::process::id());
+    let config = ConfigBlob::new([("word".to_owned(), b"hello".to_vec())]).to_bytes();
+    let blob = Digest::of(&config);
+    let manifest = Node::manifest(&format!("echo $WORD; exec {marker}"), |m| {
+        let value = json!({"key": {"blob": blob.to_string(), "key": "word"}});
+        m["containers"][0]["env"] = json!([{"name": "WORD", "value": value}]);
+    });
+    let digest = Digest::of(&manifest);
+    hub.blobs.extend([(blob, config.clone()), (digest, manifest)]);
+    let (uid, entry) = (node.uid("web"), node.entry("web", digest));
+    let document = node.document(vec![entry]);
+    hub.desired(document).await;
+    let runs = |h: &Hub, restarts: u64| {
+        let container = &h.pod(&uid)["containers"][0];
+        container["state"].get("running").is_some() && container["restart_count"] == restarts
+    };
+    hub.until("the pod runs", |h| runs(h, 0)).await;
+
+    let path = node.data().join("ledger/blobs/sha256").join(blob.hex());
+    let mut bytes = config.clone();
+    bytes[10] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    processes(&marker).into_iter().for_each(|pid| send(pid, "KILL"));
+    hub.until("it runs again", |h| runs(h, 1)).await;
+    assert_eq!(std::fs::read(&path).unwrap(), config);
+    assert_eq!(node.logs(&["web"]), "hello\n");
+    node.terminate();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pressure_and_evictions_are_told() {
+    let Some((_broker, port)) = broker().filter(|_| can_run()) else { return };
+    let mut node = linked(port);
+    let toml = node.data().join("agent.toml");
+    std::fs::write(&toml, "[eviction]\nmemory_available = \"100%\"\n").unwrap();
+    node.flags.extend(["--config".to_owned(), toml.to_str().unwrap().to_owned()]);
+    let mut hub = Hub::connect(port).await;
+    node.start(&[]);
+    let holds = |h: &Hub| {
+        let told = h.reports.iter().rev().find_map(|r| r.node.as_ref());
+        told.into_iter()
+            .flat_map(|n| n.conditions.clone())
+            .map(|c| (c.kind, c.holds, c.reason))
+            .collect::<Vec<_>>()
+    };
+    let expect = [
+        ("MemoryPressure", true, "KubeletHasInsufficientMemory"),
+        ("DiskPressure", false, "KubeletHasNoDiskPressure"),
+        ("PIDPressure", false, "KubeletHasSufficientPID"),
+    ]
+    .map(|(kind, holds, reason)| (kind.to_owned(), holds, reason.to_owned()));
+    hub.until("memory pressure is told", |h| holds(h) == expect).await;
+    let manifest = Node::manifest("exec sleep 1000", |_| ());
+    let digest = Digest::of(&manifest);
+    hub.blobs.insert(digest, manifest);
+    let (uid, entry) = (node.uid("web"), node.entry("web", digest));
+    let document = node.document(vec![entry]);
+    hub.desired(document).await;
+    hub.until("the pod is evicted", |h| h.pod(&uid)["reason"] == "Evicted").await;
+    assert_eq!(hub.pod(&uid)["phase"], "Failed");
+    hub.until("an event tells so", |h| {
+        h.reports
+            .iter()
+            .flat_map(|r| &r.events)
+            .any(|e| e.reason == "Evicted" && e.message.contains("memory"))
+    })
+    .await;
+    node.terminate();
 }

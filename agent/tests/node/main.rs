@@ -3,7 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test")]
 
+mod devices;
+mod environment;
+mod evict;
 mod fixture;
+mod lifecycle;
+mod isolation;
 mod linked;
+mod local;
 mod offline;
+mod probes;
+mod protection;
 mod registry;
+mod resize;
+mod rollback;
+mod survival;
+mod usage;
+mod volumes;

@@ -5,10 +5,12 @@ use std::io;
 use std::path::Path;
 
 use crate::prepare::FOLDER;
-use crate::{VolumeError, tmpfs};
+use crate::{VolumeError, bind, tmpfs};
 
-/// Unmounts and removes what [`crate::prepare`] made; paths of the node stay. Nothing there is fine.
+/// Unmounts and removes what [`crate::prepare`] and [`crate::mount_source`] made; paths of the node stay. Nothing there is
+/// fine.
 pub fn cleanup(pod_dir: &Path) -> Result<(), VolumeError> {
+    bind::clear_all(pod_dir)?;
     let folder = pod_dir.join(FOLDER);
     tmpfs::unmount_all(&folder)?;
     match fs::remove_dir_all(&folder) {

@@ -58,6 +58,16 @@ pub enum VolumeError {
         /// What is wrong.
         reason: &'static str,
     },
+    /// Mounts are to show on the other side, and the node's mount does not pass them on.
+    #[error("path {path:?} is mounted on {mount:?} but it is not a {expected} mount")]
+    Propagation {
+        /// The path of the node.
+        path: PathBuf,
+        /// Where its file system is mounted.
+        mount: PathBuf,
+        /// `shared`, `shared or slave`
+        expected: &'static str,
+    },
     /// The file system says no.
     #[error("cannot {action} {path}")]
     Io {

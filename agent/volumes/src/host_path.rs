@@ -17,7 +17,8 @@ pub(crate) fn ensure(volume: &str, path: &str, kind: HostPathKind) -> Result<Pat
         return Err(VolumeError::Data { volume: volume.into(), reason });
     }
     match kind {
-        HostPathKind::DirectoryOrCreate if !host.exists() => DirBuilder::new()
+        // Without a type nothing is checked; what is missing is then made, as container engines do.
+        HostPathKind::Any | HostPathKind::DirectoryOrCreate if !host.exists() => DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(host)

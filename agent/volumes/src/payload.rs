@@ -1,8 +1,10 @@
-//! Which files a ConfigMap or Secret becomes: pure.
+//! Which files a volume of ConfigMaps, Secrets and fields holds: pure.
 
 use std::collections::BTreeMap;
 
-use gannet_protocols_model::{ConfigBlob, ConfigVolume};
+use gannet_protocols_model::{
+    ConfigBlob, ConfigVolume, DownwardFile, DownwardValue, ProjectedSource, VolumeSource,
+};
 
 /// The longest path that Kubernetes takes.
 const MAX_PATH: usize = 4096;
@@ -17,32 +19,97 @@ pub(crate) struct File {
 /// Files by their relative path.
 pub(crate) type Payload = BTreeMap<String, File>;
 
-/// The files of a volume; nothing where an optional object does not exist.
-pub(crate) fn payload(volume: &ConfigVolume, blob: Option<&ConfigBlob>) -> Result<Payload, String> {
-    let Some(blob) = blob else {
-        return Ok(Payload::new());
-    };
-    let default_mode = volume.default_mode & 0o777;
-    let all: Vec<(&str, &str, u32)> = if volume.items.is_empty() {
-        blob.keys().map(|key| (key, key, default_mode)).collect()
-    } else {
-        let mode = |mode: Option<u32>| mode.map_or(default_mode, |m| m & 0o777);
-        volume.items.iter().map(|item| (item.key.as_str(), item.path.as_str(), mode(item.mode))).collect()
-    };
+/// Where data comes from.
+pub(crate) struct Data<'a> {
+    /// The blob of a ConfigMap or Secret; none where an optional one does not exist.
+    pub(crate) blob: &'a dyn Fn(&ConfigVolume) -> Result<Option<ConfigBlob>, NoPayload>,
+    pub(crate) downward: &'a dyn Fn(&DownwardValue) -> Result<String, String>,
+}
+
+/// Why there are no files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum NoPayload {
+    /// An object or key does not exist (yet): the hub's words.
+    Missing(String),
+    /// The blob is not here.
+    Blob(gannet_protocols_model::Digest),
+    /// What there is cannot be.
+    Wrong(String),
+}
+
+/// The files of a volume of this kind; nothing where an optional object does not exist.
+pub(crate) fn payload(source: &VolumeSource, data: &Data<'_>) -> Result<Payload, NoPayload> {
     let mut files = Payload::new();
-    for (key, path, mode) in all {
-        check_path(path)?;
-        let bytes = blob.get(key).ok_or_else(|| format!("references non-existent config key: {key}"))?;
-        files.insert(path.to_owned(), File { bytes, mode });
+    match source {
+        VolumeSource::ConfigMap(config) | VolumeSource::Secret(config) => {
+            add_keys(&mut files, config, config.default_mode, data)?;
+        }
+        VolumeSource::DownwardApi(volume) => {
+            add_fields(&mut files, &volume.items, volume.default_mode, data)?;
+        }
+        VolumeSource::Projected(volume) => {
+            for source in &volume.sources {
+                match source {
+                    ProjectedSource::ConfigMap(config) | ProjectedSource::Secret(config) => {
+                        add_keys(&mut files, config, volume.default_mode, data)?;
+                    }
+                    ProjectedSource::DownwardApi(items) => {
+                        add_fields(&mut files, items, volume.default_mode, data)?;
+                    }
+                }
+            }
+        }
+        VolumeSource::EmptyDir { .. } | VolumeSource::HostPath { .. } => {}
     }
     // A file cannot be a folder of another one.
     for path in files.keys() {
-        let parents = path.match_indices('/').map(|(end, _)| &path[..end]);
-        if let Some(parent) = parents.into_iter().find(|parent| files.contains_key(*parent)) {
-            return Err(format!("{path:?} lies in {parent:?}, which is a file"));
+        let mut parents = path.match_indices('/').map(|(end, _)| &path[..end]);
+        if let Some(parent) = parents.find(|parent| files.contains_key(*parent)) {
+            return Err(NoPayload::Wrong(format!("{path:?} lies in {parent:?}, which is a file")));
         }
     }
     Ok(files)
+}
+
+fn add_keys(
+    files: &mut Payload,
+    config: &ConfigVolume,
+    default_mode: u32,
+    data: &Data<'_>,
+) -> Result<(), NoPayload> {
+    if let Some(message) = &config.missing {
+        return Err(NoPayload::Missing(message.clone()));
+    }
+    let Some(blob) = (data.blob)(config)? else { return Ok(()) };
+    let all: Vec<(&str, &str, Option<u32>)> = if config.items.is_empty() {
+        blob.keys().map(|key| (key, key, None)).collect()
+    } else {
+        config.items.iter().map(|item| (item.key.as_str(), item.path.as_str(), item.mode)).collect()
+    };
+    for (key, path, mode) in all {
+        let missing = || NoPayload::Wrong(format!("references non-existent config key: {key}"));
+        add(files, path, blob.get(key).ok_or_else(missing)?, mode.unwrap_or(default_mode))?;
+    }
+    Ok(())
+}
+
+fn add_fields(
+    files: &mut Payload,
+    items: &[DownwardFile],
+    default_mode: u32,
+    data: &Data<'_>,
+) -> Result<(), NoPayload> {
+    for item in items {
+        let text = (data.downward)(&item.value).map_err(NoPayload::Wrong)?;
+        add(files, &item.path, text.into_bytes(), item.mode.unwrap_or(default_mode))?;
+    }
+    Ok(())
+}
+
+fn add(files: &mut Payload, path: &str, bytes: Vec<u8>, mode: u32) -> Result<(), NoPayload> {
+    check_path(path).map_err(NoPayload::Wrong)?;
+    files.insert(path.to_owned(), File { bytes, mode: mode & 0o777 });
+    Ok(())
 }
 
 fn check_path(path: &str) -> Result<(), String> {
@@ -66,43 +133,5 @@ fn check_path(path: &str) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use gannet_protocols_model::KeyToPath;
-
-    use super::*;
-
-    fn check(items: &[(&str, &str, Option<u32>)], expect: &str) {
-        let blob = ConfigBlob::new([("a".into(), b"1".to_vec()), ("b".into(), b"2".to_vec())]);
-        let item = |(key, path, mode): &(&str, &str, Option<u32>)| KeyToPath {
-            key: (*key).into(),
-            path: (*path).into(),
-            mode: *mode,
-        };
-        let volume = ConfigVolume {
-            blob: Some(blob.digest()),
-            missing: None,
-            default_mode: 0o644,
-            items: items.iter().map(item).collect(),
-        };
-        let got = match payload(&volume, Some(&blob)) {
-            Ok(files) => files
-                .iter()
-                .map(|(p, f)| format!("{p}={}:{:o} ", String::from_utf8_lossy(&f.bytes), f.mode))
-                .collect(),
-            Err(reason) => reason,
-        };
-        assert!(got.contains(expect), "{got} does not say {expect}");
-        assert_eq!(payload(&volume, None), Ok(Payload::new()));
-    }
-
-    #[test]
-    fn payloads() {
-        check(&[], "a=1:644 b=2:644 ");
-        check(&[("a", "x/y", Some(0o7400)), ("b", "x/z", None)], "x/y=1:400 x/z=2:644 ");
-        check(&[("c", "x", None)], "references non-existent config key: c");
-        check(&[("a", "x", None), ("b", "x/y", None)], "which is a file");
-        for path in ["/x", "..data", "../x", "x/../../y", "x//y", "./x", "", "x/", "x\0"] {
-            check(&[("a", path, None)], "invalid path");
-        }
-    }
-}
+#[path = "payload_test.rs"]
+mod tests;

@@ -1,15 +1,18 @@
 //! Volumes made for real. As root: tmpfs is mounted.
 
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::MetadataExt as _;
 
-use gannet_protocols_model::{ByteSize, HostPathKind, KeyToPath, RestartPolicy};
+use gannet_protocols_model::{
+    DownwardFile, DownwardVolume, HostPathKind, KeyToPath, ProjectedSource, ProjectedVolume,
+};
 
 use super::*;
-use crate::{cleanup, resolve_sub_path};
+use crate::cleanup;
 
 struct Pod {
     dir: tempfile::TempDir,
     blobs: BTreeMap<Digest, Vec<u8>>,
+    fields: BTreeMap<String, String>,
     manifest: Manifest,
 }
 
@@ -21,19 +24,10 @@ impl Drop for Pod {
 
 impl Pod {
     fn new() -> Self {
-        let manifest = Manifest {
-            version: 1,
-            hostname: None,
-            host_network: false,
-            restart_policy: RestartPolicy::Always,
-            termination_grace_seconds: 30,
-            dns_policy: Default::default(),
-            init_containers: vec![],
-            containers: vec![],
-            volumes: vec![],
-            fs_group: None,
-        };
-        Self { dir: tempfile::tempdir().unwrap(), blobs: BTreeMap::new(), manifest }
+        let text =
+            r#"{"version":1,"restart_policy":"Always","termination_grace_seconds":30,"containers":[]}"#;
+        let manifest = serde_json::from_str(text).unwrap();
+        Self { dir: tempfile::tempdir().unwrap(), blobs: BTreeMap::new(), fields: BTreeMap::new(), manifest }
     }
 
     fn blob(&mut self, data: &[(&str, &str)]) -> ConfigVolume {
@@ -44,8 +38,22 @@ impl Pod {
 
     fn only(&mut self, source: VolumeSource) -> Result<PathBuf, VolumeError> {
         self.manifest.volumes = vec![Volume { name: "v".into(), source }];
-        let places = prepare(self.dir.path(), &self.manifest, &|digest| self.blobs.get(digest).cloned())?;
-        Ok(places["v"].clone())
+        self.prepare().map(|places| places["v"].clone())
+    }
+
+    fn prepare(&self) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
+        let downward = |value: &DownwardValue| match value {
+            DownwardValue::Field(path) => {
+                self.fields.get(path).cloned().ok_or_else(|| format!("unsupported fieldPath: {path}"))
+            }
+            DownwardValue::Resource(_) => Ok("7".to_owned()),
+        };
+        let sources = Sources {
+            blobs: &|digest| self.blobs.get(digest).cloned(),
+            downward: &downward,
+            memory: Some(ByteSize(4 << 20)),
+        };
+        prepare(self.dir.path(), &self.manifest, &sources)
     }
 }
 
@@ -68,10 +76,17 @@ fn empty_folders() {
     let place = pod.only(disk.clone()).unwrap();
     assert_eq!(mode(&place), 0o777);
     fs::write(place.join("kept"), "x").unwrap();
+    // What a container makes of its folder stays.
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(pod.only(disk.clone()).unwrap(), place);
+    assert_eq!(mode(&place), 0o700);
+    assert!(place.join("kept").exists());
+    cleanup(pod.dir.path()).unwrap();
     pod.manifest.fs_group = Some(2000);
+    // A crash between the folder and its mode.
+    fs::create_dir_all(pod.dir.path().join("volumes/.v.new")).unwrap();
     assert_eq!(pod.only(disk).unwrap(), place);
     assert_eq!((mode(&place), fs::metadata(&place).unwrap().gid()), (0o2777, 2000));
-    assert!(place.join("kept").exists());
     cleanup(pod.dir.path()).unwrap();
     assert!(!place.exists());
 
@@ -81,9 +96,17 @@ fn empty_folders() {
     pod.only(memory).unwrap();
     assert!(place.join("kept").exists(), "a second tmpfs hides the first");
     assert_ne!(fs::metadata(&place).unwrap().dev(), fs::metadata(pod.dir.path()).unwrap().dev());
+    assert_eq!((mode(&place), fs::metadata(&place).unwrap().gid()), (0o2777, 2000));
     let full = fs::write(place.join("large"), vec![0; 2 << 20]).unwrap_err();
     assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
     cleanup(pod.dir.path()).unwrap();
+    // Without a limit, or with a larger one, the pod's memory is the limit.
+    for size_limit in [None, Some(ByteSize(0)), Some(ByteSize(1 << 40))] {
+        let place = pod.only(VolumeSource::EmptyDir { memory: true, size_limit }).unwrap();
+        fs::write(place.join("fits"), vec![0; 3 << 20]).unwrap();
+        assert!(fs::write(place.join("large"), vec![0; 2 << 20]).is_err(), "{size_limit:?}");
+        cleanup(pod.dir.path()).unwrap();
+    }
     cleanup(pod.dir.path()).unwrap();
     assert!(!place.exists());
 }
@@ -176,6 +199,9 @@ fn errors_are_worded_as_by_kubelet() {
     check(&mut pod, host(HostPathKind::DirectoryOrCreate), "fine");
     check(&mut pod, host(HostPathKind::Directory), "fine");
     check(&mut pod, host(HostPathKind::Any), "fine");
+    fs::remove_dir(&dir).unwrap();
+    check(&mut pod, host(HostPathKind::Any), "fine");
+    assert!(dir.is_dir(), "made, as container engines do");
     check(&mut pod, host(HostPathKind::FileOrCreate), "is not a file");
     check(&mut pod, host(HostPathKind::Socket), "is not a socket file");
     check(&mut pod, host(HostPathKind::BlockDevice), "is not a block device");
@@ -188,43 +214,86 @@ fn errors_are_worded_as_by_kubelet() {
     let source = VolumeSource::EmptyDir { memory: false, size_limit: None };
     for name in ["", "..", "a/b", "A", "-a"] {
         pod.manifest.volumes = vec![Volume { name: name.into(), source: source.clone() }];
-        let refused = prepare(pod.dir.path(), &pod.manifest, &|_| None);
+        let refused = pod.prepare();
         assert!(matches!(refused, Err(VolumeError::Name { .. })), "{name}");
     }
 }
 
 #[test]
-fn sub_paths_stay_inside() {
-    let dir = tempfile::tempdir().unwrap();
-    let volume = fs::canonicalize(dir.path()).unwrap().join("volume");
-    fs::create_dir(&volume).unwrap();
-    fs::create_dir(dir.path().join("outside")).unwrap();
-    fs::create_dir(volume.join("real")).unwrap();
-    fs::write(volume.join("file"), "x").unwrap();
-    symlink("real", volume.join("inside")).unwrap();
-    symlink("..", volume.join("up")).unwrap();
-    symlink(dir.path().join("outside"), volume.join("abs")).unwrap();
-    symlink("nowhere", volume.join("dangling")).unwrap();
-    symlink("loop", volume.join("loop")).unwrap();
-    let check = |sub: &str, expect: Result<&str, &str>| match (resolve_sub_path(&volume, sub), expect) {
-        (Ok(path), Ok(expect)) => assert_eq!(path, volume.join(expect), "{sub}"),
-        (Err(error), Err(expect)) => assert!(error.message().contains(expect), "{sub}: {}", error.message()),
-        (got, expect) => panic!("{sub}: {got:?} is not {expect:?}"),
+fn fields_and_projections_follow_the_pod() {
+    let mut pod = Pod::new();
+    pod.fields.insert("metadata.labels".into(), "app=\"web\"".into());
+    let file = |path: &str, mode| DownwardFile {
+        path: path.into(),
+        value: DownwardValue::Field("metadata.labels".into()),
+        mode,
     };
-    check("real", Ok("real"));
-    check("./real//", Ok("real"));
-    check("file", Ok("file"));
-    check("inside/new/er", Ok("real/new/er"));
-    check("new", Ok("new"));
-    check("../outside", Err("'..'"));
-    check("real/../../outside", Err("'..'"));
-    check("/etc", Err("relative"));
-    check("up/outside", Err("leads out"));
-    check("abs", Err("leads out"));
-    check("abs/x", Err("leads out"));
-    check("loop", Err("leads out"));
-    check("dangling/x", Err("link to nothing"));
-    check("file/x", Err("through a file"));
-    assert_eq!(fs::read_dir(dir.path().join("outside")).unwrap().count(), 0);
-    assert!(!volume.join("nowhere").exists());
+    let volume = DownwardVolume {
+        default_mode: 0o644,
+        items: vec![file("labels", None), file("in/labels", Some(0o400))],
+    };
+    let source = VolumeSource::DownwardApi(volume);
+    let place = pod.only(source.clone()).unwrap();
+    assert_eq!(fs::read_to_string(place.join("labels")).unwrap(), "app=\"web\"");
+    assert_eq!(mode(&place.join("in/labels")), 0o400);
+    assert!(is_read_only(&source));
+    let before = fs::read_link(place.join("..data")).unwrap();
+    assert!(before.to_str().unwrap().starts_with("..20"), "{before:?}");
+    pod.fields.insert("metadata.labels".into(), "app=\"new\"".into());
+    pod.only(source.clone()).unwrap();
+    assert_eq!(fs::read_to_string(place.join("in/labels")).unwrap(), "app=\"new\"");
+    pod.fields.clear();
+    let error = pod.only(source).unwrap_err().message();
+    assert_eq!(error, "MountVolume.SetUp failed for volume \"v\" : unsupported fieldPath: metadata.labels");
+    assert_eq!(fs::read_to_string(place.join("labels")).unwrap(), "app=\"new\"", "what was there stays");
+    cleanup(pod.dir.path()).unwrap();
+
+    pod.fields.insert("metadata.labels".into(), "x".into());
+    let mut missing = pod.blob(&[("a", "1")]);
+    let projected = |config: &ConfigVolume| {
+        let sources = vec![
+            ProjectedSource::Secret(config.clone()),
+            ProjectedSource::DownwardApi(vec![file("labels", None)]),
+        ];
+        VolumeSource::Projected(ProjectedVolume { default_mode: 0o440, sources })
+    };
+    let place = pod.only(projected(&missing)).unwrap();
+    assert_eq!((names(&place), mode(&place.join("a"))), (vec!["a".to_owned(), "labels".to_owned()], 0o440));
+    let kind = nix::sys::statfs::statfs(&place).unwrap().filesystem_type();
+    assert_eq!(kind, nix::sys::statfs::TMPFS_MAGIC);
+    missing.missing = Some("secret \"s\" not found".into());
+    pod.only(projected(&missing)).unwrap();
+    assert_eq!(names(&place), ["a", "labels"], "a pod that runs keeps what it has");
+    // More than the tmpfs was made for.
+    let large = pod.blob(&[("large", &"x".repeat(6 << 20))]);
+    pod.only(projected(&large)).unwrap();
+    pod.only(projected(&large)).unwrap();
+    assert_eq!(names(&place), ["labels", "large"]);
+}
+
+#[test]
+fn one_bad_volume_does_not_hold_up_the_others() {
+    let mut pod = Pod::new();
+    let config = pod.blob(&[("a", "1")]);
+    let bad = VolumeSource::HostPath { path: "/nowhere/at/all".into(), kind: HostPathKind::Directory };
+    let volume = |name: &str, source| Volume { name: name.into(), source };
+    pod.manifest.volumes = vec![volume("bad", bad), volume("good", VolumeSource::ConfigMap(config))];
+    assert!(pod.prepare().unwrap_err().message().contains("volume \"bad\""));
+    assert!(pod.dir.path().join("volumes/good/a").exists());
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_half_made_stays() {
+    let mut pod = Pod::new();
+    let disk = Tmpfs { size: Some(64 << 10), flags: MsFlags::empty(), mode: 0o755, group: None };
+    let folder = pod.dir.path().join("volumes");
+    disk.ensure(&folder).unwrap();
+    let small = pod.blob(&[("a", "1")]);
+    let place = pod.only(VolumeSource::ConfigMap(small.clone())).unwrap();
+    let large = pod.blob(&[("a", &"x".repeat(40_000)), ("b", &"x".repeat(40_000))]);
+    let error = pod.only(VolumeSource::ConfigMap(large)).unwrap_err().message();
+    assert!(error.contains("No space left on device"), "{error}");
+    assert_eq!(fs::read_to_string(place.join("a")).unwrap(), "1", "the old content stays whole");
+    assert_eq!(fs::read_dir(&place).unwrap().count(), 3, "..data, its folder and the key");
+    pod.only(VolumeSource::ConfigMap(small)).unwrap();
 }

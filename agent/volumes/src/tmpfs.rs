@@ -6,20 +6,48 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statvfs::statvfs;
 
-use crate::VolumeError;
+use crate::{VolumeError, mount_info};
 
-/// Makes sure that a tmpfs is mounted on the folder, which is made where it is missing. One that is there stays.
-pub(crate) fn ensure(folder: &Path, size: Option<u64>, flags: MsFlags) -> Result<(), VolumeError> {
-    fs::create_dir_all(folder).map_err(VolumeError::io("make folder", folder))?;
-    if is_mount_point(folder).map_err(VolumeError::io("look at", folder))? {
-        return Ok(());
+/// How a folder in memory is mounted.
+pub(crate) struct Tmpfs {
+    /// Bytes at the most; `None` is half of the machine's memory, the kernel's own bound.
+    pub(crate) size: Option<u64>,
+    pub(crate) flags: MsFlags,
+    pub(crate) mode: u32,
+    pub(crate) group: Option<u32>,
+}
+
+impl Tmpfs {
+    /// Makes sure that it is mounted on the folder, which is made where it is missing. One that is there keeps its
+    /// content and is made larger where it is too small.
+    pub(crate) fn ensure(&self, folder: &Path) -> Result<(), VolumeError> {
+        fs::create_dir_all(folder).map_err(VolumeError::io("make folder", folder))?;
+        if is_mount_point(folder).map_err(VolumeError::io("look at", folder))? {
+            return self.grow(folder);
+        }
+        let group = self.group.map_or_else(String::new, |group| format!(",gid={group}"));
+        let options = format!("{}mode={:o}{group}", self.size_option(), self.mode);
+        mount(Some("tmpfs"), folder, Some("tmpfs"), self.flags, Some(options.as_str()))
+            .map_err(VolumeError::io("mount tmpfs on", folder))
     }
-    // To the kernel a size of 0 means none at all, to Kubernetes too.
-    let size = size.filter(|&bytes| bytes > 0).map_or_else(String::new, |bytes| format!("size={bytes},"));
-    let options = format!("{size}mode=0777");
-    mount(Some("tmpfs"), folder, Some("tmpfs"), flags, Some(options.as_str()))
-        .map_err(VolumeError::io("mount tmpfs on", folder))
+
+    fn grow(&self, folder: &Path) -> Result<(), VolumeError> {
+        let Some(size) = self.size else { return Ok(()) };
+        let now = statvfs(folder).map_err(VolumeError::io("look at", folder))?;
+        if now.blocks().saturating_mul(now.fragment_size()) >= size {
+            return Ok(());
+        }
+        let options = format!("size={size}");
+        mount(None::<&str>, folder, None::<&str>, self.flags | MsFlags::MS_REMOUNT, Some(options.as_str()))
+            .map_err(VolumeError::io("make tmpfs larger on", folder))
+    }
+
+    fn size_option(&self) -> String {
+        // To the kernel a size of 0 means none at all, to Kubernetes too.
+        self.size.filter(|&bytes| bytes > 0).map_or_else(String::new, |bytes| format!("size={bytes},"))
+    }
 }
 
 /// Whether another file system starts here.
@@ -28,29 +56,26 @@ fn is_mount_point(folder: &Path) -> io::Result<bool> {
     Ok(fs::symlink_metadata(folder)?.dev() != fs::metadata(parent)?.dev())
 }
 
-/// Unmounts all that is mounted in a folder, the innermost first.
+/// Unmounts all that is mounted in a folder, the innermost first, and makes sure that nothing is left: what lies in a
+/// mount that is forgotten would be removed with the folder.
 pub(crate) fn unmount_all(folder: &Path) -> Result<(), VolumeError> {
     let folder = match fs::canonicalize(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         path => path.map_err(VolumeError::io("look at", folder))?,
     };
-    let mounts =
-        fs::read_to_string("/proc/self/mountinfo").map_err(VolumeError::io("read mounts below", &folder))?;
-    // Later mounts may lie in or over earlier ones.
-    for point in mounts.lines().rev().filter_map(|line| line.split(' ').nth(4)).map(unescaped) {
-        let point = Path::new(&point);
-        if point.starts_with(&folder) {
-            // A container that is being stopped may still look inside.
-            umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
-                .map_err(VolumeError::io("unmount", point))?;
+    let read = || mount_info::read().map_err(VolumeError::io("read mounts below", &folder));
+    // Later mounts may lie in or over earlier ones. Where mounts are shared, one may take others with it.
+    for mount in read()?.iter().rev().filter(|m| m.path.starts_with(&folder)) {
+        // A container that is being stopped may still look inside.
+        match umount2(&mount.path, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) | Ok(()) => {}
+            Err(error) => return Err(VolumeError::io("unmount", &mount.path)(error)),
         }
     }
-    Ok(())
-}
-
-/// The kernel writes space, tab, newline and backslash as three octal digits.
-fn unescaped(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    match read()?.into_iter().find(|m| m.path.starts_with(&folder)) {
+        Some(mount) => {
+            Err(VolumeError::io("unmount", &mount.path)(io::Error::from(io::ErrorKind::ResourceBusy)))
+        }
+        None => Ok(()),
+    }
 }

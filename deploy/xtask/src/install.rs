@@ -14,6 +14,7 @@ pub(crate) const RUN: &[&str] = &["gcc", "pkg-config", "libseccomp-dev", "nftabl
 /// What the tests need beyond that.
 pub(crate) const TEST: &[&str] = &[
     "busybox-static",
+    "binutils",
     "curl",
     "docker-registry",
     "mosquitto",
@@ -103,7 +104,7 @@ fn new_kubectl(tools: &Path) -> anyhow::Result<PathBuf> {
     Ok(kubectl)
 }
 
-fn only_file(folder: &Path, ending: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn only_file(folder: &Path, ending: &str) -> anyhow::Result<PathBuf> {
     let mut files = fs::read_dir(folder)?.filter_map(|e| Some(e.ok()?.path()));
     let found = files.find(|p| p.to_string_lossy().ends_with(ending));
     found.with_context(|| format!("no file {ending} in {}", folder.display()))

@@ -1,10 +1,13 @@
-//! The project's own commands: `cargo xtask up`, `cargo xtask test`, `cargo xtask tidy`.
+//! The project's own commands: `cargo xtask up`, `test`, `bench`, `tidy`.
 
 #![forbid(unsafe_code)]
 
+mod bench;
 mod install;
+mod machine;
 mod shell;
 mod test;
+mod test_v2;
 mod tidy;
 mod up;
 
@@ -24,6 +27,13 @@ enum Task {
     Up(up::UpArgs),
     /// Install what the tests need, then run everything that CI checks.
     Test,
+    /// Run the tests of containers in a virtual machine that has cgroup v2 alone.
+    TestV2 {
+        /// Parts of the names of those to run; all where there is none.
+        tests: Vec<String>,
+    },
+    /// Build in release mode, and measure against peers.
+    Bench(bench::BenchArgs),
     /// Check the arrows between crates, the size of files and the workspace's lints.
     Tidy,
 }
@@ -32,6 +42,8 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().task {
         Task::Up(args) => up::up(&args),
         Task::Test => test::test(),
+        Task::TestV2 { tests } => test_v2::test_v2(&tests),
+        Task::Bench(args) => bench::bench(&args),
         Task::Tidy => tidy::tidy(&shell::root()),
     }
 }

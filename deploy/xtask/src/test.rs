@@ -2,6 +2,7 @@
 
 use crate::install;
 use crate::shell::{cargo, root, run, step};
+use crate::test_v2;
 use crate::tidy;
 
 /// Installs, checks, builds, tests.
@@ -21,5 +22,6 @@ pub(crate) fn test() -> anyhow::Result<()> {
         .args(["test", "--workspace", "--no-fail-fast"])
         .env("PROPTEST_RNG_SEED", seed)
         .env("GANNET_TEST_KUBECTL_OLD", old)
-        .env("GANNET_TEST_KUBECTL", new))
+        .env("GANNET_TEST_KUBECTL", new))?;
+    test_v2::test_v2(&[])
 }

@@ -1,13 +1,15 @@
 //! Which kinds there are and what can be done with them, generated from the table of kinds.
 
-use gannet_hub_core::{KINDS, Kind};
+use gannet_hub_core::{Kind, MADE_KINDS};
 use serde_json::{Value, json};
 
-use crate::route::{ALIASES, groups};
+use crate::route::{ALIASES, group_version, groups, kinds};
 
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 /// Without `list`, so that tools which go over all resources do not meet the same objects twice.
 const ALIAS_VERBS: &[&str] = &["create", "delete", "get", "patch", "update"];
+/// Of what is made when somebody asks.
+const MADE_VERBS: &[&str] = &["get", "list"];
 const SUB_VERBS: &[&str] = &["get", "patch", "update"];
 
 /// One resource as discovery lists it.
@@ -20,11 +22,11 @@ struct Resource {
 }
 
 fn resources(group: &str) -> Vec<Resource> {
-    let own = KINDS.iter().filter(|k| k.group == group).map(|kind| Resource {
+    let own = kinds().filter(|k| k.group == group).map(|kind| Resource {
         plural: kind.plural,
         singular: kind.singular,
         kind,
-        verbs: VERBS,
+        verbs: if MADE_KINDS.contains(&kind) { MADE_VERBS } else { VERBS },
         alias: false,
     });
     let aliases = ALIASES.iter().filter(|_| group.is_empty()).map(|&(plural, kind)| Resource {
@@ -78,7 +80,8 @@ pub(crate) fn group(name: &str) -> Value {
 }
 
 fn group_entry(name: &str) -> Value {
-    let version = json!({"groupVersion": format!("{name}/v1"), "version": "v1"});
+    let version = group_version(name);
+    let version = json!({"groupVersion": format!("{name}/{version}"), "version": version});
     json!({"name": name, "versions": [version], "preferredVersion": version})
 }
 
@@ -117,7 +120,8 @@ pub(crate) fn resource_list(group: &str) -> Value {
             list.push(entry);
         }
     }
-    let version = if group.is_empty() { "v1".to_owned() } else { format!("{group}/v1") };
+    let version =
+        if group.is_empty() { "v1".to_owned() } else { format!("{group}/{}", group_version(group)) };
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": list})
 }
 
@@ -141,7 +145,7 @@ fn aggregated_group(group: &str) -> Value {
     };
     json!({
         "metadata": metadata,
-        "versions": [{"version": "v1", "resources": resources, "freshness": "Current"}],
+        "versions": [{"version": group_version(group), "resources": resources, "freshness": "Current"}],
     })
 }
 
@@ -155,7 +159,7 @@ fn aggregated_resource(group: &str, resource: &Resource) -> Value {
         })
         .collect();
     let mut entry = json!({
-        "resource": resource.plural, "responseKind": {"group": group, "version": "v1", "kind": kind.kind},
+        "resource": resource.plural, "responseKind": {"group": group, "version": group_version(group), "kind": kind.kind},
         "scope": if kind.is_namespaced() { "Namespaced" } else { "Cluster" },
         "singularResource": resource.singular, "verbs": resource.verbs,
     });

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::accept::{self, OPENAPI_PROTOBUF_TYPE};
 use crate::auth::{self, User};
 use crate::decode::Payload;
+use crate::figures::{self, NodeFigures};
 use crate::logs::{self, LogOptions, PodLogs};
 use crate::query::Query;
 use crate::read::{self, Wanted};
@@ -36,6 +37,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 pub(crate) struct Context {
     pub(crate) objects: Arc<Objects>,
     pub(crate) logs: Arc<dyn PodLogs>,
+    pub(crate) figures: Arc<dyn NodeFigures>,
     pub(crate) ready: Arc<dyn Fn() -> bool + Send + Sync>,
     pub(crate) version: String,
     pub(crate) stop: CancellationToken,
@@ -168,6 +170,13 @@ impl Context {
         namespace: Option<&str>,
     ) -> Result<Answer, Status> {
         match call.method.as_str() {
+            "GET" if served.is_made() && !call.query.flag("watch") => {
+                let presenter = self.presenter(call, served)?;
+                let (list, items) =
+                    figures::list(&self.objects, &*self.figures, served, namespace, &call.query).await?;
+                Ok(response::json(200, &presenter.list(&list, items)))
+            }
+            _ if served.is_made() => Err(not_allowed()),
             "GET" => {
                 let presenter = self.presenter(call, served)?;
                 let wanted = Wanted::parse(served.kind, namespace, &call.query)?;
@@ -205,20 +214,30 @@ impl Context {
         sub: Option<Sub>,
     ) -> Result<Answer, Status> {
         let (objects, payload, query) = (&self.objects, call.payload(), &call.query);
-        let part = if sub == Some(Sub::Status) { Part::Status } else { Part::Main };
+        let part = match sub {
+            Some(Sub::Status) => Part::Status,
+            Some(Sub::Resize) => Part::Resize,
+            _ => Part::Main,
+        };
         match (sub, call.method.as_str()) {
-            (None | Some(Sub::Status), "GET") => {
+            (_, "GET") if served.is_made() && !query.flag("watch") => {
+                let presenter = self.presenter(call, served)?;
+                let object = figures::get(objects, &*self.figures, served, key).await?;
+                Ok(response::json(200, &presenter.object(object)))
+            }
+            _ if served.is_made() => Err(not_allowed()),
+            (None | Some(Sub::Status | Sub::Resize), "GET") => {
                 if query.flag("watch") {
                     return Err(not_allowed());
                 }
                 let object = alias::as_written(objects, served, objects.get(served.kind, key)?);
                 self.written(call, served, 200, Written { object, warnings: Vec::new() })
             }
-            (None | Some(Sub::Status), "PUT") => {
+            (None | Some(Sub::Status | Sub::Resize), "PUT") => {
                 let written = write::replace(objects, served, key, part, payload, query).await?;
                 self.written(call, served, 200, written)
             }
-            (None | Some(Sub::Status), "PATCH") => {
+            (None | Some(Sub::Status | Sub::Resize), "PATCH") => {
                 let written = write::patch(objects, served, key, part, payload, query).await?;
                 self.written(call, served, 200, written)
             }

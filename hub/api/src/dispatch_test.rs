@@ -8,6 +8,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::*;
+use crate::figures::made_up::Made;
 use crate::logs::LogStream;
 
 struct NoLogs;
@@ -57,7 +58,14 @@ impl Bench {
         let stop = CancellationToken::new();
         let ready: Arc<dyn Fn() -> bool + Send + Sync> = Arc::new(|| true);
         Self {
-            context: Context { objects, logs: Arc::new(NoLogs), ready, version: "0".into(), stop },
+            context: Context {
+                objects,
+                logs: Arc::new(NoLogs),
+                figures: Arc::new(Made),
+                ready,
+                version: "0".into(),
+                stop,
+            },
             storage,
         }
     }
@@ -390,7 +398,25 @@ async fn discovery_documents() {
         (1, 1, 1, 0)
     );
     let groups = bench.get("/apis").await.json();
-    assert_eq!(groups["groups"].as_array().unwrap().len(), 3);
+    assert_eq!(groups["groups"].as_array().unwrap().len(), 4);
+    let metrics = aggregated.json()["items"][3].clone();
+    let version = &metrics["versions"][0];
+    assert_eq!(
+        (&metrics["metadata"]["name"], &version["version"]),
+        (&json!("metrics.k8s.io"), &json!("v1beta1"))
+    );
+    assert_eq!(
+        version["resources"][1],
+        json!({"resource": "pods", "responseKind": {"group": "metrics.k8s.io", "version": "v1beta1", "kind": "PodMetrics"},
+               "scope": "Namespaced", "singularResource": "", "verbs": ["get", "list"]})
+    );
+    let metrics = bench.get("/apis/metrics.k8s.io/v1beta1").await.json();
+    assert_eq!(metrics["groupVersion"], "metrics.k8s.io/v1beta1");
+    assert_eq!((listed("pods/resize"), listed("pods/status")), (1, 1));
+    for (method, path) in [("POST", "nodes"), ("GET", "nodes?watch=true"), ("DELETE", "nodes/g1")] {
+        let path = format!("/apis/metrics.k8s.io/v1beta1/{path}");
+        assert_eq!(bench.send(method, &path, &[], "{}").await.code, 405, "{method} {path}");
+    }
     let openapi = bench
         .send(
             "GET",

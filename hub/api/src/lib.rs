@@ -15,6 +15,7 @@ mod auth;
 mod decode;
 mod discovery;
 mod dispatch;
+mod figures;
 mod logs;
 mod query;
 mod read;
@@ -27,6 +28,7 @@ mod view;
 mod watch;
 mod write;
 
+pub use figures::{Answers, NodeFigures};
 pub use gannet_hub_objects as objects;
 pub use logs::{LogOptions, LogStream, PodLogs};
 pub use server::{ApiConfig, ApiServer, serve};

@@ -1,6 +1,6 @@
 //! From a path to what it names, over the table of kinds.
 
-use gannet_hub_core::{KINDS, Kind};
+use gannet_hub_core::{KINDS, Kind, MADE_KINDS};
 
 use crate::query;
 
@@ -18,6 +18,11 @@ pub(crate) struct Served {
 pub(crate) const ALIASES: &[(&str, &Kind)] = &[("deploymentaliases", Kind::DEPLOYMENT)];
 
 impl Served {
+    /// Whether the objects are made when somebody asks, and not stored.
+    pub(crate) fn is_made(self) -> bool {
+        MADE_KINDS.contains(&self.kind)
+    }
+
     pub(crate) fn group(self) -> &'static str {
         if self.alias { "" } else { self.kind.group }
     }
@@ -41,6 +46,8 @@ pub(crate) enum Sub {
     Status,
     Scale,
     Log,
+    /// What a pod's containers may use, changed while they run.
+    Resize,
     /// The end of a namespace's life.
     Finalize,
 }
@@ -51,6 +58,7 @@ impl Sub {
             Self::Status => "status",
             Self::Scale => "scale",
             Self::Log => "log",
+            Self::Resize => "resize",
             Self::Finalize => "finalize",
         }
     }
@@ -103,9 +111,9 @@ impl Route {
             ["openapi", "v3", rest @ ..] => Self::OpenApiV3(rest.join("/")),
             ["api", "v1", rest @ ..] => Self::in_group("", rest),
             ["apis", group] => known_group(group).map_or(Self::Unknown, Self::Group),
-            ["apis", group, "v1", rest @ ..] => {
-                known_group(group).map_or(Self::Unknown, |group| Self::in_group(group, rest))
-            }
+            ["apis", group, version, rest @ ..] => known_group(group)
+                .filter(|group| group_version(group) == *version)
+                .map_or(Self::Unknown, |group| Self::in_group(group, rest)),
             _ => Self::Unknown,
         }
     }
@@ -134,6 +142,7 @@ impl Route {
             [] => None,
             ["status"] if served.kind.subresources.contains(&"status") => Some(Sub::Status),
             ["scale"] if served.kind.subresources.contains(&"scale") => Some(Sub::Scale),
+            ["resize"] if served.kind == Kind::POD => Some(Sub::Resize),
             ["log"] if served.kind == Kind::POD => Some(Sub::Log),
             ["finalize"] if served.kind == Kind::NAMESPACE => Some(Sub::Finalize),
             _ => return None,
@@ -143,11 +152,21 @@ impl Route {
     }
 }
 
+/// Every kind that is served, stored or made.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().chain(MADE_KINDS).copied()
+}
+
 /// The API groups beside the core, in the order of the table of kinds.
 pub(crate) fn groups() -> Vec<&'static str> {
-    let mut groups: Vec<&'static str> = KINDS.iter().map(|k| k.group).filter(|g| !g.is_empty()).collect();
+    let mut groups: Vec<&'static str> = kinds().map(|k| k.group).filter(|g| !g.is_empty()).collect();
     groups.dedup();
     groups
+}
+
+/// The one version in which a group is served.
+pub(crate) fn group_version(group: &str) -> &'static str {
+    kinds().find(|kind| kind.group == group).map_or("v1", |kind| kind.version)
 }
 
 fn known_group(name: &str) -> Option<&'static str> {
@@ -155,7 +174,7 @@ fn known_group(name: &str) -> Option<&'static str> {
 }
 
 fn served(group: &str, plural: &str) -> Option<Served> {
-    let own = KINDS.iter().find(|k| k.group == group && k.plural == plural);
+    let own = kinds().find(|k| k.group == group && k.plural == plural);
     if let Some(kind) = own {
         return Some(Served { kind, alias: false });
     }
@@ -202,6 +221,17 @@ mod tests {
         check("/api/v1/namespaces/a/pods", "v1 Pod in Some(\"a\")");
         check("/api/v1/namespaces/a/pods/p", "v1 Pod a/p None");
         check("/api/v1/namespaces/a/pods/p/log", "v1 Pod a/p Some(\"log\")");
+        check("/api/v1/namespaces/a/pods/p/resize", "v1 Pod a/p Some(\"resize\")");
+        check("/api/v1/nodes/n/resize", "Unknown");
+        check("/apis/metrics.k8s.io", "Group(\"metrics.k8s.io\")");
+        check("/apis/metrics.k8s.io/v1beta1", "Resources(\"metrics.k8s.io\")");
+        check("/apis/metrics.k8s.io/v1", "Unknown");
+        check("/apis/metrics.k8s.io/v1beta1/nodes/g", "metrics.k8s.io/v1beta1 NodeMetrics /g None");
+        check("/apis/metrics.k8s.io/v1beta1/pods", "metrics.k8s.io/v1beta1 PodMetrics in None");
+        check(
+            "/apis/metrics.k8s.io/v1beta1/namespaces/a/pods/p",
+            "metrics.k8s.io/v1beta1 PodMetrics a/p None",
+        );
         check("/api/v1/namespaces/a/pods/p/scale", "Unknown");
         check("/api/v1/pods/p", "Unknown");
         check("/api/v1/namespaces", "v1 Namespace in None");

@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 
 use crate::auth::User;
 use crate::dispatch::{self, Context};
+use crate::figures::NodeFigures;
 use crate::logs::PodLogs;
 
 /// A client has this long for its TLS handshake and for the head of a request.
@@ -49,6 +50,8 @@ pub struct ApiConfig {
     pub objects: Arc<Objects>,
     /// The logs of pods.
     pub logs: Arc<dyn PodLogs>,
+    /// What nodes and pods use.
+    pub figures: Arc<dyn NodeFigures>,
 }
 
 impl std::fmt::Debug for ApiConfig {
@@ -94,6 +97,7 @@ pub fn serve(config: ApiConfig) -> io::Result<ApiServer> {
     let context = Arc::new(Context {
         objects: config.objects,
         logs: config.logs,
+        figures: config.figures,
         ready: config.ready,
         version: config.version,
         stop: stop.clone(),

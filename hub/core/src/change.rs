@@ -1,5 +1,6 @@
 //! What a controller wants changed. The shell turns it into one compare-and-set transaction a change.
 
+use gannet_protocols_model::Timestamp;
 use serde_json::Value;
 
 use crate::Kind;
@@ -57,6 +58,8 @@ pub enum Change {
         message: String,
         /// Which controller speaks.
         component: &'static str,
+        /// When it happened, by a node's clock; now where there is none.
+        at: Option<Timestamp>,
     },
 }
 

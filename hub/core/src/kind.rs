@@ -28,7 +28,7 @@ pub struct Kind {
     pub categories: &'static [&'static str],
     /// In a namespace or not.
     pub scope: Scope,
-    /// `status` and `scale`, where there are such subresources.
+    /// `status`, `scale` and `resize`, where there are such subresources.
     pub subresources: &'static [&'static str],
 }
 
@@ -55,7 +55,7 @@ kinds! {
     EVENT: "" / "v1" "Event" "events" "event" ["ev"], [], Namespaced, [];
     NAMESPACE: "" / "v1" "Namespace" "namespaces" "namespace" ["ns"], [], Cluster, ["status"];
     NODE: "" / "v1" "Node" "nodes" "node" ["no"], [], Cluster, ["status"];
-    POD: "" / "v1" "Pod" "pods" "pod" ["po"], ["all"], Namespaced, ["status"];
+    POD: "" / "v1" "Pod" "pods" "pod" ["po"], ["all"], Namespaced, ["status", "resize"];
     SECRET: "" / "v1" "Secret" "secrets" "secret" [], [], Namespaced, [];
     SERVICE_ACCOUNT: "" / "v1" "ServiceAccount" "serviceaccounts" "serviceaccount" ["sa"], [], Namespaced, [];
     SERVICE: "" / "v1" "Service" "services" "service" ["svc"], ["all"], Namespaced, ["status"];
@@ -65,7 +65,29 @@ kinds! {
     ENDPOINT_SLICE: "discovery.k8s.io" / "v1" "EndpointSlice" "endpointslices" "endpointslice" [], [], Namespaced, [];
 }
 
+/// The kinds that are made when somebody asks: served to be read, and never stored.
+pub static MADE_KINDS: &[&Kind] = &[Kind::NODE_METRICS, Kind::POD_METRICS];
+
 impl Kind {
+    /// What a node uses: made when somebody asks, never stored.
+    pub const NODE_METRICS: &'static Self = &Self::figures("NodeMetrics", "nodes", Scope::Cluster);
+    /// What a pod uses: made when somebody asks, never stored.
+    pub const POD_METRICS: &'static Self = &Self::figures("PodMetrics", "pods", Scope::Namespaced);
+
+    const fn figures(kind: &'static str, plural: &'static str, scope: Scope) -> Self {
+        Self {
+            group: "metrics.k8s.io",
+            version: "v1beta1",
+            kind,
+            plural,
+            singular: "",
+            short_names: &[],
+            categories: &[],
+            scope,
+            subresources: &[],
+        }
+    }
+
     /// `v1`, `apps/v1`: what an object says in `apiVersion`.
     pub fn api_version(&self) -> String {
         if self.group.is_empty() {

@@ -20,5 +20,5 @@ pub mod schedule;
 mod world;
 
 pub use change::{Change, Precondition};
-pub use kind::{KINDS, Kind, Scope};
+pub use kind::{KINDS, Kind, MADE_KINDS, Scope};
 pub use world::{ObjectKey, Objects, World, WorldError};

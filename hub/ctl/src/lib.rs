@@ -18,6 +18,7 @@ mod session;
 mod status;
 mod table;
 mod three_way;
+mod top;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ pub use logs::LogsArgs;
 pub use rollout::{RolloutCommand, wait_available};
 pub use scale::ScaleArgs;
 pub use session::Session;
+pub use top::TopCommand;
 
 /// Where the hub is; the same for every command.
 #[derive(Debug, Clone, Args)]
@@ -58,6 +60,9 @@ pub enum Command {
     Logs(LogsArgs),
     /// Set how many pods a Deployment or ReplicaSet has.
     Scale(ScaleArgs),
+    /// Show what nodes or pods use.
+    #[command(subcommand)]
+    Top(TopCommand),
     /// Look at a rollout, or steer it.
     #[command(subcommand)]
     Rollout(RolloutCommand),
@@ -85,6 +90,7 @@ pub async fn run_in(
         Command::Delete(args) => delete::delete(session, args, out).await,
         Command::Logs(args) => logs::logs(session, args, out).await,
         Command::Scale(args) => scale::scale(session, args, out).await,
+        Command::Top(command) => top::top(session, command, out).await,
         Command::Rollout(command) => rollout::rollout(session, command, out).await,
     }
 }

@@ -84,7 +84,10 @@ fn resource(group_version: &str, r: &APIResource) -> Option<Resource> {
         plural: r.name.clone(),
         kind: r.kind.clone(),
         namespaced: r.namespaced,
-        singular: r.singular_name.clone(),
+        // Kubernetes leaves it empty for what is made when somebody asks.
+        singular: Some(r.singular_name.clone())
+            .filter(|s| !s.is_empty())
+            .unwrap_or_else(|| r.kind.to_ascii_lowercase()),
         short: r.short_names.clone().unwrap_or_default(),
         categories: r.categories.clone().unwrap_or_default(),
         alias: !r.verbs.iter().any(|v| v == "list") && r.verbs.iter().any(|v| v == "update"),

@@ -6,19 +6,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use futures::Stream;
 use gannet_protocols_link::{Fact, HubConfig, HubSessions};
-use gannet_protocols_model::{Digest, Generation, NodeName};
+use gannet_protocols_model::{Digest, Generation, NodeName, NodeUsage};
 use gannet_protocols_mqtt::{MqttConfig, MqttLink};
-use gannet_protocols_wire::{LogRequest, Topic};
+use gannet_protocols_wire::{LogRequest, Open, Topic};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::HUB_CLIENT_ID;
-use crate::log_stream::{self, LogStreamError};
+use crate::log_stream;
 use crate::metrics::{GatewayMetrics, Traffic};
 use crate::outbox::Outbox;
+use crate::reader::{Reader, StreamError};
 use crate::streams::Streams;
 use crate::task::{Command, Task};
+use crate::usage::{self, UsageError};
 
 /// Facts that may wait for the hub. More than a burst of a fleet's reports between two of its writes; beyond, the broker
 /// holds them back.
@@ -142,15 +144,28 @@ impl Gateway {
         &self,
         node: &NodeName,
         request: LogRequest,
-    ) -> Result<impl Stream<Item = Result<Bytes, LogStreamError>> + Send + use<>, LogStreamError> {
-        let absent = || LogStreamError::NotConnected { node: node.clone() };
+    ) -> Result<impl Stream<Item = Result<Bytes, StreamError>> + Send + use<>, StreamError> {
+        log_stream::begin(self.open(node, Open::Logs(request)).await?).await
+    }
+
+    /// What the node and its pods use now. Takes seconds at the most.
+    pub async fn usage(&self, node: &NodeName) -> Result<NodeUsage, UsageError> {
+        usage::read(self.open(node, Open::Usage).await?).await
+    }
+
+    async fn open(&self, node: &NodeName, what: Open) -> Result<Reader, StreamError> {
+        let absent = || StreamError::NotConnected { node: node.clone() };
         if !self.connected(node) {
             return Err(absent());
         }
+        let word = match &what {
+            Open::Logs(_) => "log",
+            Open::Usage => "usage",
+        };
         let drawn = getrandom::u64().map_err(|_| absent())?;
-        let id = format!("log-{drawn:016x}").parse().map_err(|_| absent())?;
+        let id = format!("{word}-{drawn:016x}").parse().map_err(|_| absent())?;
         let pipe = self.streams.open(node.clone(), id);
-        log_stream::open(self.streams.clone(), self.outbox.clone(), pipe, request).await
+        Ok(Reader::open(self.streams.clone(), self.outbox.clone(), pipe, what).await)
     }
 
     /// What was counted.

@@ -9,8 +9,8 @@ use gannet_protocols_model::NodeName;
 use gannet_protocols_wire::{Down, StreamId, Topic, Up};
 use tokio::sync::Notify;
 
-use crate::log_stream::LogStreamError;
 use crate::outbox::Outbox;
+use crate::reader::StreamError;
 
 /// All open streams.
 #[derive(Debug, Clone, Default)]
@@ -18,7 +18,7 @@ pub(crate) struct Streams {
     open: Arc<Mutex<BTreeMap<StreamId, Arc<Pipe>>>>,
 }
 
-/// One stream, between the task that listens to the link and the one that reads the log.
+/// One stream, between the task that listens to the link and the one that reads.
 #[derive(Debug)]
 pub(crate) struct Pipe {
     pub(crate) node: NodeName,
@@ -33,7 +33,7 @@ struct State {
     /// At most a window of bytes, since the node may not send more.
     buffer: BytesMut,
     answered: bool,
-    end: Option<Result<(), LogStreamError>>,
+    end: Option<Result<(), StreamError>>,
 }
 
 /// What a reader finds.
@@ -44,7 +44,7 @@ pub(crate) enum Found {
     /// Nothing yet.
     Nothing,
     /// The end.
-    End(Result<(), LogStreamError>),
+    End(Result<(), StreamError>),
 }
 
 impl Streams {
@@ -79,7 +79,7 @@ impl Streams {
     /// The node is gone; or, with `None`, the link.
     pub(crate) fn lose(&self, node: Option<&NodeName>) {
         for pipe in lock(&self.open).values().filter(|pipe| node.is_none_or(|n| *n == pipe.node)) {
-            pipe.end(Err(LogStreamError::Lost { node: pipe.node.clone() }));
+            pipe.end(Err(StreamError::Lost { node: pipe.node.clone() }));
         }
     }
 }
@@ -95,19 +95,19 @@ impl Pipe {
             Up::Data { seq, data } => match state.incoming.data(seq, &data) {
                 Ok(None) => {}
                 Ok(Some(bytes)) => state.buffer.extend_from_slice(&bytes),
-                Err(fault) => state.end = Some(Err(LogStreamError::Fault { node: self.node.clone(), fault })),
+                Err(fault) => state.end = Some(Err(StreamError::Fault { node: self.node.clone(), fault })),
             },
             Up::Close { error: None } => state.end = Some(Ok(())),
             Up::Close { error: Some(reason) } => {
                 let reason = reason.chars().take(1000).collect();
-                state.end = Some(Err(LogStreamError::Refused { node: self.node.clone(), reason }));
+                state.end = Some(Err(StreamError::Refused { node: self.node.clone(), reason }));
             }
         }
         drop(state);
         self.changed.notify_one();
     }
 
-    fn end(&self, end: Result<(), LogStreamError>) {
+    fn end(&self, end: Result<(), StreamError>) {
         lock(&self.state).end.get_or_insert(end);
         self.changed.notify_one();
     }
@@ -130,7 +130,7 @@ impl Pipe {
     }
 
     /// The error that came instead of any bytes.
-    pub(crate) fn early_error(&self) -> Option<LogStreamError> {
+    pub(crate) fn early_error(&self) -> Option<StreamError> {
         let state = lock(&self.state);
         let error = state.end.clone().and_then(Result::err);
         error.filter(|_| state.buffer.is_empty())

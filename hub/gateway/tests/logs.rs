@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use gannet_hub_gateway::{Broker, Gateway, GatewayTasks, LogStreamError};
+use gannet_hub_gateway::{Broker, Gateway, GatewayTasks, StreamError};
 use gannet_protocols_link::Fact;
 use gannet_protocols_wire::WINDOW_BYTES;
 use support::{Pki, TestAgent, fact, log_request, name, node, start_gateway, until, url};
@@ -57,7 +57,7 @@ async fn what_goes_wrong_is_said() {
     let mut fleet = fleet().await;
     let gateway = &fleet.gateway;
     let absent = gateway.logs(&name("other"), log_request("log")).await.err();
-    assert_eq!(absent, Some(LogStreamError::NotConnected { node: name("other") }));
+    assert_eq!(absent, Some(StreamError::NotConnected { node: name("other") }));
     let refused = gateway.logs(&node(), log_request("nginx")).await.err().unwrap();
     assert_eq!(refused.to_string(), "node gw: no container nginx");
 
@@ -72,7 +72,7 @@ async fn what_goes_wrong_is_said() {
     fleet.agent.kill().await;
     fact(&mut fleet.facts, "death", |f| matches!(f, Fact::NodeDown { .. })).await;
     let end = tokio::time::timeout(Duration::from_secs(5), stream.next()).await.unwrap();
-    assert_eq!(end, Some(Err(LogStreamError::Lost { node: node() })));
+    assert_eq!(end, Some(Err(StreamError::Lost { node: node() })));
     assert_eq!(stream.next().await, None);
 }
 
@@ -92,5 +92,5 @@ async fn a_node_that_does_not_answer_is_not_waited_for() {
     link.publish(Message::new(Topic::State(node()), &born)).await.unwrap();
     fact(&mut facts, "birth", |f| matches!(f, Fact::NodeUp { .. })).await;
     let error = gateway.logs(&node(), log_request("log")).await.err();
-    assert_eq!(error, Some(LogStreamError::Timeout { node: node() }));
+    assert_eq!(error, Some(StreamError::Timeout { node: node(), seconds: 10 }));
 }

@@ -54,6 +54,7 @@ impl Objects {
         let cx = AdmitContext { world: &world, now: self.now() };
         match part {
             Part::Main => admit::admit_update(cx, kind, old, new),
+            Part::Resize => admit::admit_resize(cx, old, &new),
             Part::Status => admit::admit_status(cx, kind, old, new),
             Part::Whole => Ok(Admitted { object: new, warnings: Vec::new() }),
         }

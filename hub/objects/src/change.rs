@@ -38,8 +38,8 @@ impl Objects {
             Change::Remove { kind, key, precondition } => {
                 self.remove(kind, &key, &precondition).await.map(drop)
             }
-            Change::Event { kind, key, uid, warning, reason, message, component } => {
-                let about = crate::event::About { kind, key, uid, warning, reason, message, component };
+            Change::Event { kind, key, uid, warning, reason, message, component, at } => {
+                let about = crate::event::About { kind, key, uid, warning, reason, message, component, at };
                 self.record(&about).await
             }
         };

@@ -28,6 +28,8 @@ pub(crate) struct About {
     pub(crate) reason: String,
     pub(crate) message: String,
     pub(crate) component: &'static str,
+    /// When it happened, where that is not now.
+    pub(crate) at: Option<Timestamp>,
 }
 
 impl Objects {
@@ -35,7 +37,9 @@ impl Objects {
     pub(crate) async fn record(&self, about: &About) -> Result<(), Status> {
         let namespace = if about.key.namespace.is_empty() { "default" } else { &about.key.namespace };
         let key = ObjectKey::new(namespace, &about.event_name());
+        // A node's clock may be wrong, and what it tells of may be long past; but nothing happens later than now.
         let now = self.now();
+        let now = about.at.map_or(now, |at| at.min(now));
         if let Some((event, _)) = self.find(Kind::EVENT, &key)? {
             if last_seen(&event).is_some_and(|seen| now.since(seen) < SAME) {
                 return Ok(());
@@ -58,7 +62,9 @@ impl Objects {
         let mut pruned = 0;
         for stored in self.storage.list(Kind::EVENT, None, None, usize::MAX)?.items {
             let Ok(event) = meta::decode(&stored.value, stored.revision) else { continue };
-            if last_seen(&event).is_none_or(|seen| now.since(seen) > EVENT_LIFE) {
+            // One that a node told of late is kept as long as any other.
+            let made = meta::field(&event, "creationTimestamp").parse().ok();
+            if last_seen(&event).max(made).is_none_or(|seen| now.since(seen) > EVENT_LIFE) {
                 let same = Precondition {
                     resource_version: Some(stored.revision.to_string()),
                     ..Precondition::default()

@@ -18,6 +18,8 @@ pub enum Part {
     Main,
     /// The status alone.
     Status,
+    /// What a pod's containers may use, and nothing else.
+    Resize,
     /// Everything, unchecked: for the hub's own controllers.
     Whole,
 }

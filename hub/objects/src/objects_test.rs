@@ -378,6 +378,7 @@ async fn events_are_counted_and_pruned() {
         reason: "FailedScheduling".to_owned(),
         message: "0/1 nodes are available: 1 Insufficient cpu.".to_owned(),
         component: "scheduler",
+        at: None,
     };
     let events = |bench: &Bench| {
         let stored = bench.objects.storage().list(Kind::EVENT, None, None, usize::MAX).unwrap().items;
@@ -399,4 +400,39 @@ async fn events_are_counted_and_pruned() {
     bench.pass(1);
     assert_eq!(bench.objects.prune_events().await, Ok(1));
     assert!(events(&bench).is_empty());
+}
+
+#[tokio::test]
+async fn events_of_nodes_have_the_time_of_the_node() {
+    let bench = Bench::new().await;
+    let told = |at: &str| Change::Event {
+        kind: Kind::POD,
+        key: key(Kind::POD, "p"),
+        uid: "u".to_owned(),
+        warning: true,
+        reason: "Evicted".to_owned(),
+        message: format!("at {at}"),
+        component: "gannet-agent",
+        at: Some(at.parse().unwrap()),
+    };
+    // Two days offline; a clock that was never set; a clock that is ahead.
+    for (at, expected) in [
+        ("2026-01-29T12:00:00Z", "2026-01-29T12:00:00Z"),
+        ("1970-01-01T00:00:07Z", "1970-01-01T00:00:07Z"),
+        ("2030-01-01T00:00:00Z", "2026-01-31T12:00:00Z"),
+    ] {
+        bench.objects.apply(told(at)).await.unwrap();
+        let stored = bench.objects.storage().list(Kind::EVENT, None, None, usize::MAX).unwrap().items;
+        let events = stored.iter().map(|s| meta::decode(&s.value, s.revision).unwrap());
+        let event = events.into_iter().find(|e| e["message"] == format!("at {at}")).unwrap();
+        assert_eq!(
+            (event["firstTimestamp"].as_str(), event["lastTimestamp"].as_str()),
+            (Some(expected), Some(expected))
+        );
+    }
+    // They are kept as long as those that are told at once.
+    bench.pass(3600);
+    assert_eq!(bench.objects.prune_events().await, Ok(0));
+    bench.pass(1);
+    assert_eq!(bench.objects.prune_events().await, Ok(3));
 }

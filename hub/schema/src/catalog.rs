@@ -13,7 +13,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::merge;
+use crate::{made, merge};
 
 pub(crate) const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 pub(crate) const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
@@ -111,6 +111,7 @@ pub(crate) fn definitions() -> BTreeMap<String, Value> {
     }
     add_group_version_kinds(&mut all);
     merge::annotate(&mut all);
+    all.extend(made::definitions());
     all
 }
 

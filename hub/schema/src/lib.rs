@@ -11,6 +11,7 @@ mod check;
 mod documents;
 mod duplicate;
 mod gnostic;
+mod made;
 mod merge;
 mod paths;
 mod protobuf;

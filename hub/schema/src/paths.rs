@@ -1,6 +1,7 @@
 //! The paths of the served resources and their operations, as Swagger 2.0. Clients read them to learn which kinds and
 //! which parameters a server knows.
 
+use gannet_hub_core::Kind;
 use serde_json::{Map, Value, json};
 
 use crate::catalog;
@@ -51,7 +52,7 @@ impl Resource {
             "post": self.operation("create", "post", "", &self.definition, write_parameters(Some(&self.definition))),
             "delete": self.operation("delete collection of", "deletecollection", "Collection", catalog::STATUS, delete_parameters()),
         });
-        self.path_parameters(&mut item, false);
+        path_parameters(self.served.kind, &mut item, false);
         item
     }
 
@@ -63,7 +64,7 @@ impl Resource {
             "patch": self.operation("partially update the specified", "patch", "", object, patch_parameters()),
             "delete": self.operation("delete a", "delete", "", catalog::STATUS, delete_parameters()),
         });
-        self.path_parameters(&mut item, true);
+        path_parameters(self.served.kind, &mut item, true);
         item
     }
 
@@ -80,7 +81,7 @@ impl Resource {
                 item[verb][catalog::GVK] = json!({"group": "autoscaling", "version": "v1", "kind": "Scale"});
             }
         }
-        self.path_parameters(&mut item, true);
+        path_parameters(self.served.kind, &mut item, true);
         item
     }
 
@@ -138,23 +139,25 @@ impl Resource {
         }
         operation
     }
+}
 
-    fn path_parameters(&self, item: &mut Value, named: bool) {
-        let path = |name: &str, description: &str| json!({"name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true, "description": description});
-        let mut parameters = Vec::new();
-        if named {
-            parameters.push(path("name", &format!("name of the {}", self.served.kind.kind)));
-        }
-        if self.served.kind.is_namespaced() {
-            parameters.push(path("namespace", "object name and auth scope, such as for teams and projects"));
-        }
-        if !parameters.is_empty() {
-            item["parameters"] = Value::Array(parameters);
-        }
+/// Which names stand in a path.
+pub(crate) fn path_parameters(kind: &Kind, item: &mut Value, named: bool) {
+    let path = |name: &str, description: &str| json!({"name": name, "in": "path", "required": true, "type": "string", "uniqueItems": true, "description": description});
+    let mut parameters = Vec::new();
+    if named {
+        parameters.push(path("name", &format!("name of the {}", kind.kind)));
+    }
+    if kind.is_namespaced() {
+        parameters.push(path("namespace", "object name and auth scope, such as for teams and projects"));
+    }
+    if !parameters.is_empty() {
+        item["parameters"] = Value::Array(parameters);
     }
 }
 
-fn query(name: &str, ty: &str, description: &str) -> Value {
+/// A parameter of a query.
+pub(crate) fn query(name: &str, ty: &str, description: &str) -> Value {
     json!({"name": name, "in": "query", "type": ty, "uniqueItems": true, "description": description})
 }
 

@@ -62,7 +62,13 @@ fn references_lead_somewhere() {
     }
     let document = parsed(crate::openapi_v2_json());
     walk(&document, "#/definitions/", document["definitions"].as_object().unwrap());
-    for path in ["api/v1", "apis/apps/v1", "apis/coordination.k8s.io/v1", "apis/discovery.k8s.io/v1"] {
+    for path in [
+        "api/v1",
+        "apis/apps/v1",
+        "apis/coordination.k8s.io/v1",
+        "apis/discovery.k8s.io/v1",
+        "apis/metrics.k8s.io/v1beta1",
+    ] {
         let document = parsed(crate::openapi_v3(path).unwrap());
         walk(&document, "#/components/schemas/", document["components"]["schemas"].as_object().unwrap());
     }
@@ -73,7 +79,7 @@ fn v3() {
     let index = parsed(crate::openapi_v3_index());
     let url = index["paths"]["apis/apps/v1"]["serverRelativeURL"].as_str().unwrap();
     assert!(url.starts_with("/openapi/v3/apis/apps/v1?hash="), "{url}");
-    assert_eq!(index["paths"].as_object().unwrap().len(), 4);
+    assert_eq!(index["paths"].as_object().unwrap().len(), 5);
     assert!(crate::openapi_v3("apis/batch/v1").is_none());
     for (path, group) in [("apis/apps/v1", "apps"), ("api/v1", "")] {
         let document = parsed(crate::openapi_v3(path).unwrap());
@@ -87,6 +93,10 @@ fn v3() {
         let spec = &document["components"]["schemas"]["io.k8s.api.apps.v1.Deployment"]["properties"]["spec"];
         assert_eq!(spec["allOf"][0]["$ref"], "#/components/schemas/io.k8s.api.apps.v1.DeploymentSpec");
     }
+    let metrics = parsed(crate::openapi_v3("apis/metrics.k8s.io/v1beta1").unwrap());
+    let list = &metrics["paths"]["/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"]["get"];
+    assert_eq!(list["x-kubernetes-group-version-kind"]["kind"], "PodMetrics");
+    assert!(metrics["components"]["schemas"].get("io.k8s.metrics.pkg.apis.metrics.v1beta1.ContainerMetrics").is_some());
     let apps = parsed(crate::openapi_v3("apis/apps/v1").unwrap());
     assert!(apps["components"]["schemas"].get("io.k8s.api.core.v1.Node").is_none());
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{catalog, paths};
+use crate::{catalog, made, paths};
 
 /// The whole document.
 pub(crate) fn document() -> Value {
@@ -10,6 +10,7 @@ pub(crate) fn document() -> Value {
     for served in catalog::served() {
         all_paths.extend(paths::of(served));
     }
+    all_paths.extend(made::paths());
     json!({
         "swagger": "2.0",
         "info": info(),

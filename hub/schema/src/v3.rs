@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::catalog::Served;
-use crate::{catalog, paths, v2};
+use crate::{catalog, made, paths, v2};
 
 const COMPONENTS: &str = "#/components/schemas/";
 
 /// `api/v1`, `apis/apps/v1`, in order.
 pub(crate) fn groups() -> Vec<String> {
-    let all: BTreeSet<String> = catalog::served().map(|s| group_path(&s)).collect();
+    let all: BTreeSet<String> = catalog::served().map(|s| group_path(&s)).chain([made::GROUP.to_owned()]).collect();
     all.into_iter().collect()
 }
 
@@ -41,6 +41,9 @@ pub(crate) fn document(path: &str) -> Value {
         for (path, item) in paths::of(served) {
             group_paths.insert(path, path_item(item));
         }
+    }
+    if path == made::GROUP {
+        group_paths.extend(made::paths().into_iter().map(|(path, item)| (path, path_item(item))));
     }
     let definitions = catalog::definitions();
     let mut wanted = BTreeSet::new();

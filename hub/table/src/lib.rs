@@ -10,6 +10,7 @@ mod column;
 mod config;
 mod duration;
 mod field;
+mod metrics;
 mod network;
 mod pod;
 mod workload;
@@ -37,6 +38,7 @@ pub fn columns(kind: &Kind) -> &'static [Column] {
         "ConfigMap" => config::CONFIG_MAP,
         "Secret" => config::SECRET,
         "ServiceAccount" => config::SERVICE_ACCOUNT,
+        "NodeMetrics" | "PodMetrics" => metrics::METRICS,
         _ => config::OTHER,
     }
 }
@@ -57,6 +59,8 @@ pub fn cells(kind: &Kind, object: &Value, now: Timestamp) -> Vec<Value> {
         "ConfigMap" => config::config_map(object, now),
         "Secret" => config::secret(object, now),
         "ServiceAccount" => config::service_account(object, now),
+        "NodeMetrics" => metrics::node(object),
+        "PodMetrics" => metrics::pod(object),
         _ => config::other(object, now),
     }
 }

@@ -85,6 +85,11 @@ fn summarise(pod: &Value) -> Summary<'_> {
     if !initializing || is_initialized(pod) {
         containers(pod, &mut summary, phase);
     }
+    // Why a pod was ended as a whole says more than how its containers took it.
+    let reason = text(pod, &["status", "reason"]);
+    if phase == "Failed" && !reason.is_empty() {
+        reason.clone_into(&mut summary.status);
+    }
     if !text(pod, &["metadata", "deletionTimestamp"]).is_empty() {
         if text(pod, &["status", "reason"]) == "NodeLost" {
             "Unknown".clone_into(&mut summary.status);

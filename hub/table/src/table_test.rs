@@ -25,7 +25,7 @@ fn check_wide(kind: &'static Kind, object: Value, expected: &str) {
 
 #[test]
 fn every_kind_has_as_many_cells_as_columns() {
-    for kind in gannet_hub_core::KINDS {
+    for kind in gannet_hub_core::KINDS.iter().chain(gannet_hub_core::MADE_KINDS) {
         row(kind, &json!({}), true);
         row(kind, &json!({"metadata": 1, "spec": [], "status": "x", "subsets": [1], "series": 3}), true);
     }
@@ -212,6 +212,22 @@ fn nodes_and_namespaces() {
 }
 
 #[test]
+fn pods_that_were_ended_or_went_back() {
+    let ended = json!([{"name": "a", "state": {"terminated": {"exitCode": 137, "reason": "Error"}}}]);
+    check(
+        Kind::POD,
+        pod(json!({"phase": "Failed", "reason": "Evicted", "containerStatuses": ended})),
+        "p|0/2|Evicted|0|60s",
+    );
+    let runs = json!([{"name": "a", "ready": true, "state": {"running": {}}}, {"name": "b", "ready": true, "state": {"running": {}}}]);
+    check(
+        Kind::POD,
+        pod(json!({"phase": "Running", "reason": "RolledBack", "containerStatuses": runs})),
+        "p|2/2|RolledBack|0|60s",
+    );
+}
+
+#[test]
 fn events_and_the_rest() {
     check_wide(
         Kind::EVENT,
@@ -232,4 +248,20 @@ fn events_and_the_rest() {
         "s|Opaque|1|<unknown>",
     );
     check(Kind::SERVICE_ACCOUNT, json!({"metadata": {"name": "default"}}), "default|0|<unknown>");
+}
+
+#[test]
+fn figures() {
+    let usage = json!({"cpu": "1500000n", "memory": "64Ki", "ephemeral-storage": "8Ki"});
+    check(
+        Kind::NODE_METRICS,
+        json!({"metadata": {"name": "g"}, "usage": usage, "window": "10s"}),
+        "g|1500000n|64Ki|8Ki|10s",
+    );
+    check(
+        Kind::POD_METRICS,
+        json!({"metadata": {"name": "p"}, "containers": [{"name": "a", "usage": usage}, {"name": "b", "usage": usage}, {"usage": 1}],
+            "window": "10s"}),
+        "p|3000000n|128Ki|16Ki|10s",
+    );
 }

@@ -2,5 +2,6 @@
 
 pub(crate) mod decompress;
 mod entry;
+pub(crate) mod listing;
 mod tree;
 pub(crate) mod unpack;

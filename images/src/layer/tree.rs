@@ -15,6 +15,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::layer::entry::{EntryPath, Meta};
+use crate::layer::listing::{Hashed, Listing};
 
 /// The attribute by which overlayfs knows that a folder hides those below it.
 const OPAQUE: &str = "trusted.overlay.opaque";
@@ -25,6 +26,7 @@ pub(crate) struct Tree {
     root: OwnedFd,
     // Set last: each file that is made in a folder changes the folder's time.
     folder_times: BTreeMap<EntryPath, i64>,
+    listing: Listing,
 }
 
 impl Tree {
@@ -34,7 +36,7 @@ impl Tree {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let root = rustix::fs::open(path, flags, Mode::empty())?;
         fchmod(&root, Mode::from_raw_mode(0o755))?;
-        Ok(Self { root, folder_times: BTreeMap::new() })
+        Ok(Self { root, folder_times: BTreeMap::new(), listing: Listing::default() })
     }
 
     /// Opens a folder of the tree, making it and its parents where they are missing.
@@ -64,7 +66,8 @@ impl Tree {
     }
 
     /// As [`Tree::parent`], with nothing of that name there any more. A folder is not replaced.
-    fn vacant<'a>(&self, path: &'a EntryPath) -> io::Result<(OwnedFd, &'a str)> {
+    fn vacant<'a>(&mut self, path: &'a EntryPath) -> io::Result<(OwnedFd, &'a str)> {
+        self.listing.remove(&path.as_text());
         let (folder, name) = self.parent(path)?;
         match unlinkat(&folder, name, AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok((folder, name)),
@@ -81,6 +84,7 @@ impl Tree {
                 let hides_lower = match kind_of(&parent, name)? {
                     Some(FileType::Directory) => false,
                     Some(kind) => {
+                        self.listing.remove(&path.as_text());
                         unlinkat(&parent, name, AtFlags::empty())?;
                         mkdirat(&parent, name, Mode::RWXU)?;
                         // A whiteout of this layer came first: it still hides what lower layers have in this folder.
@@ -105,18 +109,20 @@ impl Tree {
     }
 
     /// A file with what `body` has. Returns how many bytes that were.
-    pub(crate) fn file(&self, path: &EntryPath, meta: &Meta, body: &mut impl Read) -> io::Result<u64> {
+    pub(crate) fn file(&mut self, path: &EntryPath, meta: &Meta, body: &mut impl Read) -> io::Result<u64> {
         let (folder, name) = self.vacant(path)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = File::from(openat(&folder, name, flags, Mode::RUSR | Mode::WUSR)?);
-        let written = io::copy(body, &mut file)?;
+        let mut body = Hashed::new(body);
+        let written = io::copy(&mut body, &mut file)?;
+        self.listing.add(&path.as_text(), body.finish());
         apply(&file, meta)?;
         futimens(&file, &times(meta.mtime))?;
         Ok(written)
     }
 
     /// A symbolic link; where it leads does not matter.
-    pub(crate) fn symlink(&self, path: &EntryPath, target: &str, meta: &Meta) -> io::Result<()> {
+    pub(crate) fn symlink(&mut self, path: &EntryPath, target: &str, meta: &Meta) -> io::Result<()> {
         let (folder, name) = self.vacant(path)?;
         symlinkat(target, &folder, name)?;
         chownat(
@@ -131,7 +137,7 @@ impl Tree {
     }
 
     /// A second name of a file of this layer.
-    pub(crate) fn hardlink(&self, path: &EntryPath, target: &EntryPath) -> io::Result<()> {
+    pub(crate) fn hardlink(&mut self, path: &EntryPath, target: &EntryPath) -> io::Result<()> {
         let (target_folder, target_name) = target.split().ok_or(io::ErrorKind::InvalidInput)?;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -152,7 +158,7 @@ impl Tree {
     }
 
     /// A named pipe.
-    pub(crate) fn fifo(&self, path: &EntryPath, meta: &Meta) -> io::Result<()> {
+    pub(crate) fn fifo(&mut self, path: &EntryPath, meta: &Meta) -> io::Result<()> {
         let (folder, name) = self.vacant(path)?;
         mkfifoat(&folder, name, Mode::RUSR | Mode::WUSR)?;
         // It was made just now and nobody else writes here, so following is not possible.
@@ -182,8 +188,8 @@ impl Tree {
         Ok(fsetxattr(self.folder(folder)?, OPAQUE, b"y", XattrFlags::empty())?)
     }
 
-    /// Sets the folders' times and writes all to disk.
-    pub(crate) fn finish(self) -> io::Result<()> {
+    /// Sets the folders' times and writes all to disk. Tells what is there now.
+    pub(crate) fn finish(self) -> io::Result<Listing> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         for (path, mtime) in self.folder_times.iter().rev() {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -194,7 +200,8 @@ impl Tree {
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(rustix::fs::syncfs(&self.root)?)
+        rustix::fs::syncfs(&self.root)?;
+        Ok(self.listing)
     }
 }
 

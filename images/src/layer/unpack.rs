@@ -8,6 +8,7 @@ use gannet_protocols_model::Digest;
 
 use crate::layer::decompress::{Budget, Checked, TooLarge, decompress};
 use crate::layer::entry::{Entry, Extensions, Kind};
+use crate::layer::listing::Listing;
 use crate::layer::tree::Tree;
 
 /// Why a layer is not unpacked. Nothing of it stays.
@@ -83,13 +84,14 @@ impl UnpackError {
 }
 
 /// Unpacks the layer `blob` into the new folder `target` and checks that it is `diff_id`. `limits` only word the error.
+/// Tells what it unpacked.
 pub(crate) fn unpack(
     blob: &Path,
     target: &Path,
     diff_id: &Digest,
     budget: &Budget,
     limits: crate::Limits,
-) -> Result<(), UnpackError> {
+) -> Result<Listing, UnpackError> {
     unpack_unchecked(blob, target, diff_id, budget, limits).map_err(|error| match error {
         UnpackError::Archive { source } | UnpackError::Write { source, .. }
             if source.get_ref().is_some_and(|inner| inner.is::<TooLarge>()) =>
@@ -106,7 +108,7 @@ fn unpack_unchecked(
     diff_id: &Digest,
     budget: &Budget,
     limits: crate::Limits,
-) -> Result<(), UnpackError> {
+) -> Result<Listing, UnpackError> {
     let file = File::open(blob).map_err(UnpackError::archive)?;
     let reader = Checked::new(decompress(file).map_err(UnpackError::archive)?, budget);
     let mut archive = tar::Archive::new(reader);
@@ -126,9 +128,9 @@ fn unpack_unchecked(
         let entry = std::mem::take(&mut extensions).entry(&header)?;
         make(&mut tree, &entry, &header, &mut raw)?;
     }
-    tree.finish().map_err(root)?;
+    let listing = tree.finish().map_err(root)?;
     let found = archive.into_inner().finish().map_err(UnpackError::archive)?;
-    if found == *diff_id { Ok(()) } else { Err(UnpackError::DiffId { found, expected: *diff_id }) }
+    if found == *diff_id { Ok(listing) } else { Err(UnpackError::DiffId { found, expected: *diff_id }) }
 }
 
 fn make(

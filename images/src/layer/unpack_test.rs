@@ -79,7 +79,8 @@ impl Room {
         let blob = self.dir.path().join("blob");
         std::fs::write(&blob, compressed).unwrap();
         let budget = Budget::new(limits.unpacked_bytes, limits.entries);
-        unpack(&blob, &self.root(), &diff_id, &budget, limits)
+        let unpacked = unpack(&blob, &self.root(), &diff_id, &budget, limits);
+        unpacked.map(|listing| assert_eq!(listing.damaged(&self.root()), None))
     }
 
     fn unpack(&self, layer: Layer) -> Result<(), UnpackError> {

@@ -60,6 +60,7 @@ impl ImageStore {
             // An image that is damaged may still be mounted: which layers are its own is not known.
             if all_known {
                 removed.layers = self.sweep("layers", &keep_layers, &mut doomed);
+                self.sweep("listings", &keep_layers, &mut doomed);
             }
             false
         })?;

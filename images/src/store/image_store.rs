@@ -5,7 +5,8 @@
 //! images.json         name -> manifest
 //! blobs/sha256/HEX    manifests, configurations, layers that wait to be unpacked
 //! partial/HEX         downloads that broke off, continued by the next pull
-//! layers/HEX          unpacked layers, by the digest of the uncompressed tar
+//! layers/HEX          unpacked layers, by the digest of the uncompressed tar; `HEX.bad-*` are damaged ones
+//! listings/HEX        what is in each layer, to tell whether it still is
 //! tmp/                all that is not finished; emptied at the start
 //! ```
 
@@ -122,22 +123,22 @@ impl ImageStore {
         use std::os::unix::fs::PermissionsExt as _;
         fs::create_dir_all(dir).map_err(StoreError::io(dir, "make folder"))?;
         // Layers hold programs with setuid and files of any owner: nobody but root walks in.
-        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
-            .map_err(StoreError::io(dir, "set mode"))?;
-        let lock = File::create(dir.join("lock")).map_err(StoreError::io(dir, "make lock file"))?;
+        let read_only = is_read_only(dir);
+        if !read_only {
+            fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+                .map_err(StoreError::io(dir, "set mode"))?;
+        }
+        // A lock needs no write: what is on a disk that became read-only can still be used.
+        let lock = dir.join("lock");
+        let lock = if read_only { File::open(lock) } else { File::create(lock) };
+        let lock = lock.map_err(StoreError::io(dir, "make lock file"))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::InUse { path: dir.to_owned() }),
             Err(e) => return Err(StoreError::io(dir, "lock")(e.into())),
         }
-        let tmp = dir.join("tmp");
-        match fs::remove_dir_all(&tmp) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StoreError::io(&tmp, "empty")(e)),
-            _ => {}
-        }
-        for folder in ["tmp", "partial", "layers", "blobs/sha256"] {
-            let path = dir.join(folder);
-            fs::create_dir_all(&path).map_err(StoreError::io(&path, "make folder"))?;
+        if !read_only {
+            make_folders(dir)?;
         }
         let path = dir.join("images.json");
         let records = Records::load(&path).map_err(StoreError::io(&path, "read"))?;
@@ -150,7 +151,9 @@ impl ImageStore {
             temporary: AtomicU64::new(0),
             _lock: lock,
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let store = Self { inner: Arc::new(inner) };
+        store.remove_set_aside();
+        Ok(store)
     }
 
     /// The image of a name, where all of it is here.
@@ -180,13 +183,20 @@ impl ImageStore {
         whole.then_some(Image { digest, manifest, config, layers: diff_ids, layer_dirs, size })
     }
 
-    /// The bytes of a small blob; `None` where it is missing, too large, or not what its name says.
+    /// The bytes of a small blob; `None` where it is missing, too large, or not what its name says. A damaged one is
+    /// removed, so that it is fetched again.
     pub(crate) fn read_blob(&self, digest: &Digest, limit: u64) -> Option<Vec<u8>> {
         let path = self.blob_path(digest);
         if fs::metadata(&path).ok()?.len() > limit {
             return None;
         }
-        fs::read(&path).ok().filter(|bytes| digest.matches(bytes))
+        let bytes = fs::read(&path).ok()?;
+        if digest.matches(&bytes) {
+            return Some(bytes);
+        }
+        tracing::warn!(blob = %digest, "blob is damaged and removed");
+        let _ = fs::remove_file(&path);
+        None
     }
 
     /// Writes a small blob whose digest was checked.
@@ -267,6 +277,23 @@ fn name(reference: &ImageReference) -> String {
         return format!("{text}:latest");
     }
     text
+}
+
+fn make_folders(dir: &Path) -> Result<(), StoreError> {
+    let tmp = dir.join("tmp");
+    match fs::remove_dir_all(&tmp) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(StoreError::io(&tmp, "empty")(e)),
+        _ => {}
+    }
+    for folder in ["tmp", "partial", "layers", "listings", "blobs/sha256"] {
+        let path = dir.join(folder);
+        fs::create_dir_all(&path).map_err(StoreError::io(&path, "make folder"))?;
+    }
+    Ok(())
+}
+
+fn is_read_only(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|s| s.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
 }
 
 #[cfg(test)]

@@ -5,3 +5,4 @@ pub(crate) mod gc;
 pub(crate) mod image_store;
 pub(crate) mod inflight;
 pub(crate) mod records;
+mod verify;

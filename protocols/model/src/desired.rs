@@ -44,7 +44,8 @@ pub struct PodEntry {
     /// device knows which manifest was there before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Seconds in which a new manifest has to become ready before the device goes back to the one before.
+    /// Seconds in which a new manifest has to become ready before the device goes back to the one before; without them it
+    /// has as long as it takes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_deadline_seconds: Option<u32>,
     /// Values of the fields that the manifest's environment and volumes name and that only the hub knows,

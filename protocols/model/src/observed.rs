@@ -151,11 +151,12 @@ pub struct Terminated {
 }
 
 impl PodStatus {
-    /// Whether all containers are ready, so that services may use the pod.
+    /// Whether all containers are ready, so that services may use the pod: sidecars too. An init container that completed
+    /// says that it is ready.
     pub fn is_ready(&self) -> bool {
         self.phase == PodPhase::Running
             && !self.containers.is_empty()
-            && self.containers.iter().all(|c| c.ready)
+            && self.init_containers.iter().chain(&self.containers).all(|c| c.ready)
     }
 }
 

@@ -2,20 +2,21 @@
 
 #![forbid(unsafe_code)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use gannet_hub_api::objects::{Objects, Ports, Replicated, Status};
-use gannet_hub_api::{ApiConfig, ApiServer, LogOptions, LogStream, PodLogs, serve};
+use gannet_hub_api::{Answers, ApiConfig, ApiServer, LogOptions, LogStream, NodeFigures, PodLogs, serve};
 use gannet_hub_pki::{Authority, ClientAuth, SanName, kubeconfig, server_config};
 use gannet_hub_store::{Config, Store};
-use gannet_protocols_model::Timestamp;
+use gannet_protocols_model::{NodeName, NodeUsage, Timestamp};
 use gannet_tests_support::{Kubectl, kubectl_binaries};
 use k8s_openapi::api::core::v1::Pod;
 use tempfile::TempDir;
@@ -30,7 +31,32 @@ pub struct Bench {
     store: Arc<Store>,
     /// The objects behind the API.
     pub objects: Arc<Objects>,
+    /// What nodes say that they use. The others are not connected.
+    pub figures: Said,
     dir: TempDir,
+}
+
+/// What nodes say that they use.
+#[derive(Debug, Clone, Default)]
+pub struct Said(Arc<Mutex<BTreeMap<NodeName, NodeUsage>>>);
+
+impl Said {
+    /// A node that answers from now on.
+    pub fn put(&self, node: NodeName, usage: NodeUsage) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(node, usage);
+    }
+}
+
+impl NodeFigures for Said {
+    fn figures(&self, nodes: BTreeSet<NodeName>) -> BoxFuture<'_, Answers> {
+        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let answer = |node: &NodeName| match said.get(node) {
+            Some(usage) => Ok(Arc::new(usage.clone())),
+            None => Err(format!("node {node} is not connected")),
+        };
+        let answers = nodes.into_iter().map(|node| (node.clone(), answer(&node))).collect();
+        std::future::ready(answers).boxed()
+    }
 }
 
 /// Logs that say what was asked for.
@@ -61,8 +87,9 @@ impl Bench {
     pub fn start() -> anyhow::Result<Self> {
         let runtime = Runtime::new()?;
         let dir = tempfile::tempdir()?;
-        let (server, store, objects) = runtime.block_on(start(&dir))?;
-        Ok(Self { runtime, server: Some(server), store, objects, dir })
+        let figures = Said::default();
+        let (server, store, objects) = runtime.block_on(start(&dir, figures.clone()))?;
+        Ok(Self { runtime, server: Some(server), store, objects, figures, dir })
     }
 
     /// Every kubectl that there is, each with a home of its own.
@@ -110,7 +137,7 @@ impl Drop for Bench {
     }
 }
 
-async fn start(dir: &TempDir) -> anyhow::Result<(ApiServer, Arc<Store>, Arc<Objects>)> {
+async fn start(dir: &TempDir, figures: Said) -> anyhow::Result<(ApiServer, Arc<Store>, Arc<Objects>)> {
     let store = Arc::new(Store::open(Config::single(dir.path().join("store"))).await?);
     let random = |bytes: &mut [u8]| {
         if getrandom::fill(bytes).is_err() {
@@ -139,6 +166,23 @@ async fn start(dir: &TempDir) -> anyhow::Result<(ApiServer, Arc<Store>, Arc<Obje
         ready: Arc::new(|| true),
         objects: objects.clone(),
         logs: Arc::new(Echo),
+        figures: Arc::new(figures),
     })?;
     Ok((server, store, objects))
+}
+
+/// Runs a story with each kubectl, on a hub of its own.
+pub fn with_each(story: fn(&Bench, &Kubectl) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    for at in 0..2 {
+        let bench = Bench::start()?;
+        let kubectl = bench.kubectls()?.swap_remove(at);
+        story(&bench, &kubectl).map_err(|e| e.context(kubectl.program.display().to_string()))?;
+    }
+    Ok(())
+}
+
+/// Fails where a text lacks a part.
+pub fn contains(text: &str, part: &str) -> anyhow::Result<()> {
+    ensure!(text.contains(part), "{part:?} is not in:\n{text}");
+    Ok(())
 }

@@ -252,6 +252,7 @@ fn a_pod_that_runs() -> anyhow::Result<()> {
         reason: "BackOff".to_owned(),
         message: "back-off restarting failed container a".to_owned(),
         component: "agent",
+        at: None,
     };
     bench.block_on(bench.objects.apply(event))?;
     let described = squeezed(&ok(&bench, &["describe", "pod/p"])?);

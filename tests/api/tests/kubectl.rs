@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use gannet_hub_api::objects::meta;
 use gannet_hub_core::{Change, Kind, ObjectKey};
-use gannet_tests_api::Bench;
+use gannet_tests_api::{Bench, contains, with_each};
 use gannet_tests_support::{Kubectl, run, wait_until};
 use serde_json::json;
 
@@ -26,21 +26,6 @@ kind: Pod
 metadata: {name: p, labels: {app: p}}
 spec: {containers: [{name: a, image: \"a:1\"}]}
 ";
-
-/// Runs a story with each kubectl, on a hub of its own.
-fn with_each(story: fn(&Bench, &Kubectl) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    for at in 0..2 {
-        let bench = Bench::start()?;
-        let kubectl = bench.kubectls()?.swap_remove(at);
-        story(&bench, &kubectl).map_err(|e| e.context(kubectl.program.display().to_string()))?;
-    }
-    Ok(())
-}
-
-fn contains(text: &str, part: &str) -> anyhow::Result<()> {
-    ensure!(text.contains(part), "{part:?} is not in:\n{text}");
-    Ok(())
-}
 
 #[test]
 fn the_example_as_it_stands() -> anyhow::Result<()> {
@@ -176,6 +161,7 @@ fn pods_their_logs_and_their_end() -> anyhow::Result<()> {
             reason: "Scheduled".to_owned(),
             message: "Successfully assigned default/p to gateway-1".to_owned(),
             component: "scheduler",
+            at: None,
         };
         bench.block_on(bench.objects.apply(event))?;
         contains(&kubectl.ok(&["describe", "pod", "p"])?, "Successfully assigned default/p to gateway-1")?;

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod busybox;
 mod fleet;
 
 pub use fleet::{Fleet, PATIENCE};

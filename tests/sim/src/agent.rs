@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use gannet_agent_core::{
-    Action, ContainerId, DesiredPod, DesiredWorld, Exit, Fact, Observed, PodFact, observed_statuses, plan,
-    wake_at,
+    Action, ContainerId, DesiredPod, DesiredWorld, Exit, Fact, HookKind, Observed, PodFact,
+    observed_statuses, plan, wake_at,
 };
 use gannet_protocols_link::AgentSession;
 use gannet_protocols_model::{ImageReference, NodeEvent, PodStatus, PodUid, Timestamp};
@@ -101,7 +101,7 @@ impl Agent {
                 let pod = self.observed.pods.get(uid);
                 let present = pod.and_then(|p| p.live(&id.name)).is_some_and(|l| l.attempt == id.attempt);
                 if !present && pod.is_some_and(|p| p.busy) {
-                    self.early.insert((uid.clone(), id.clone()), *exit);
+                    self.early.insert((uid.clone(), id.clone()), exit.clone());
                     return;
                 }
             }
@@ -127,12 +127,31 @@ impl Agent {
     /// Plans, and gives out what is to be done.
     pub fn turn(&mut self, now: Timestamp) -> GivenOut {
         let mut given = GivenOut::default();
+        let mut noted = false;
         let mut work: BTreeMap<PodUid, VecDeque<Action>> = BTreeMap::new();
         for action in self.plan(now) {
             match (action.pod().cloned(), action) {
                 (_, Action::PullImage { image, .. }) => {
                     self.take(Fact::PullBegan { image: image.clone() }, now);
                     given.pulls.push(image);
+                }
+                (Some(pod), Action::EndPod { end, .. }) => {
+                    noted = true;
+                    self.take(Fact::Pod(pod, PodFact::Ended(end)), now);
+                }
+                // Hooks take no time here.
+                (Some(pod), Action::RunPostStart { id, .. }) => {
+                    self.take(Fact::Pod(pod.clone(), PodFact::PostStartBegan { id: id.clone() }), now);
+                    let kind = HookKind::PostStart;
+                    self.take(Fact::Pod(pod, PodFact::HookEnded { id, kind, result: Ok(()) }), now);
+                }
+                (Some(pod), Action::BeginStop { id, hook, deadline, why, .. }) => {
+                    noted = true;
+                    let hook = hook.is_some();
+                    let began = PodFact::StopBegan { id: id.clone(), hook, deadline, why };
+                    self.take(Fact::Pod(pod.clone(), began), now);
+                    let kind = HookKind::PreStop;
+                    self.take(Fact::Pod(pod, PodFact::HookEnded { id, kind, result: Ok(()) }), now);
                 }
                 (Some(pod), action) => work.entry(pod).or_default().push_back(action),
                 (None, _) => {}
@@ -145,7 +164,8 @@ impl Agent {
             given.pods.push(uid);
         }
         self.statuses = observed_statuses(&self.desired, &self.observed, now);
-        self.wake = wake_at(&self.desired, &self.observed, now);
+        // What was merely noted leads to more.
+        self.wake = if noted { Some(now) } else { wake_at(&self.desired, &self.observed, now) };
         given
     }
 

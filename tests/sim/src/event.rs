@@ -39,7 +39,7 @@ pub enum Happening {
         /// Which agent.
         agent: u64,
         /// What.
-        fact: Fact,
+        fact: Box<Fact>,
         /// Whether the rest of the pod's actions follow, or are left out.
         next: Option<(PodUid, bool)>,
     },

@@ -17,7 +17,7 @@ impl Node {
     pub fn happen(&mut self, what: Happening, shared: &mut Shared) {
         match what {
             Happening::Step(agent, pod) => self.step(agent, &pod, shared),
-            Happening::Told { agent, fact, next } => self.told(agent, fact, next, shared),
+            Happening::Told { agent, fact, next } => self.told(agent, *fact, next, shared),
             Happening::Ends { boot, pod, id, code } => {
                 // Once all is well no container ends by itself.
                 let asked = code == TERMINATED || code == KILLED;
@@ -28,7 +28,7 @@ impl Node {
                 shared.say(format_args!("{} {pod}/{id} ends with {code}", self.name));
                 if let Some(agent) = &self.agent {
                     let fact = Fact::Pod(pod, PodFact::Exited { id, exit });
-                    let told = Happening::Told { agent: agent.number, fact, next: None };
+                    let told = Happening::Told { agent: agent.number, fact: Box::new(fact), next: None };
                     let at = shared.now + self.random.between(0, 50);
                     shared.queue.push(at, Event::Node(self.index, told));
                 }
@@ -45,7 +45,7 @@ impl Node {
         let (fact, go_on) = self.effect(&action, wanted.as_deref(), shared);
         let told = Happening::Told {
             agent: number,
-            fact: Fact::Pod(pod.clone(), fact),
+            fact: Box::new(Fact::Pod(pod.clone(), fact)),
             next: Some((pod.clone(), go_on && more)),
         };
         shared.queue.push(shared.now + self.random.between(0, 40), Event::Node(self.index, told));
@@ -92,12 +92,22 @@ impl Node {
             Action::PreparePod { pod } => match wanted {
                 Some(wanted) => {
                     let ip = Some(self.machine.prepare(pod));
-                    (PodFact::Prepared { manifest: wanted.entry.manifest, ip }, true)
+                    (
+                        PodFact::Prepared {
+                            manifest: wanted.entry.manifest,
+                            fields: wanted.fields_digest(),
+                            ip,
+                        },
+                        true,
+                    )
                 }
                 None => failed(PodStep::Sandbox, "pod is not desired any more"),
             },
             Action::UpdateVolumes { .. } => match wanted {
-                Some(wanted) => (PodFact::VolumesUpdated { manifest: wanted.entry.manifest }, true),
+                Some(wanted) => {
+                    let (manifest, fields) = (wanted.entry.manifest, wanted.fields_digest());
+                    (PodFact::VolumesUpdated { manifest, fields }, true)
+                }
                 None => failed(PodStep::Volumes, "pod is not desired any more"),
             },
             Action::StartContainer { pod, id, image } => {
@@ -123,10 +133,26 @@ impl Node {
                         image: image_name,
                         digest: *image,
                         stop_signal: 15,
+                        resources: container.resources,
                         at: now,
                     },
                     true,
                 )
+            }
+            Action::ResizeContainer { id, .. } if broken => {
+                (PodFact::NotResized { id: id.clone(), message: "broken".to_owned(), never: false }, true)
+            }
+            Action::ResizeContainer { id, resources, .. } => {
+                (PodFact::Resized { id: id.clone(), resources: *resources }, true)
+            }
+            // The agent's loop takes these itself.
+            Action::RunPostStart { .. } | Action::BeginStop { .. } | Action::EndPod { .. } => {
+                (PodFact::Busy, true)
+            }
+            Action::ClearPod { .. } if broken => failed(PodStep::Removal, "broken"),
+            Action::ClearPod { pod } => {
+                self.machine.pods.remove(pod);
+                (PodFact::Cleared, true)
             }
             Action::StopContainer { pod, id, deadline, why, .. } => {
                 if !(shared.faults && self.random.chance(shared.params.deaf)) {
@@ -191,6 +217,11 @@ fn short(action: &Action) -> String {
         Action::UpdateVolumes { pod } => format!("update {pod}"),
         Action::StartContainer { pod, id, .. } => format!("start {pod}/{id}"),
         Action::StopContainer { pod, id, why, .. } => format!("stop {pod}/{id}: {why}"),
+        Action::RunPostStart { pod, id, .. } => format!("run postStart of {pod}/{id}"),
+        Action::ResizeContainer { pod, id, .. } => format!("resize {pod}/{id}"),
+        Action::BeginStop { pod, id, why, .. } => format!("begin the stop of {pod}/{id}: {why}"),
+        Action::EndPod { pod, end } => format!("end {pod}: {}", end.reason),
+        Action::ClearPod { pod } => format!("clear {pod}"),
         Action::KillContainer { pod, id } => format!("kill {pod}/{id}"),
         Action::RemoveContainer { pod, id } => format!("remove {pod}/{id}"),
         Action::RemovePod { pod } => format!("remove {pod}"),

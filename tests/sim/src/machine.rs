@@ -84,8 +84,8 @@ impl Machine {
         let run = self.pods.get_mut(pod)?.runs.get_mut(id)?;
         let LiveState::Running { started_at } = run.state else { return None };
         let signal = (code > 128).then_some(code - 128);
-        let exit = Exit { code, signal, oom_killed: false, at, known: true };
-        run.state = LiveState::Exited { started_at: Some(started_at), exit };
+        let exit = Exit { code, signal, oom_killed: false, at, known: true, message: String::new() };
+        run.state = LiveState::Exited { started_at: Some(started_at), exit: exit.clone() };
         Some(exit)
     }
 

@@ -169,7 +169,7 @@ impl Node {
             let digest = gannet_protocols_model::Digest::of(image.to_string().as_bytes());
             let result = if failed { Err("registry is not reachable".to_owned()) } else { Ok(digest) };
             let fact = Fact::PullEnded { image, result, note: String::new() };
-            let told = Happening::Told { agent: agent.number, fact, next: None };
+            let told = Happening::Told { agent: agent.number, fact: Box::new(fact), next: None };
             shared.queue.push(at, Event::Node(self.index, told));
         }
         for pod in given.pods {

@@ -90,7 +90,7 @@ impl Operator {
         } else {
             json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}})
         };
-        let deployment = json!({
+        let mut deployment = json!({
             "metadata": {"name": name, "namespace": NAMESPACE},
             "spec": {
                 "replicas": wanted.replicas, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
@@ -106,6 +106,16 @@ impl Operator {
                 }},
             },
         });
+        let spec = &mut deployment["spec"]["template"]["spec"];
+        if self.random.chance(300) {
+            spec["initContainers"] = json!([
+                {"name": "side", "image": "side:1", "imagePullPolicy": "IfNotPresent", "restartPolicy": "Always"},
+            ]);
+        }
+        if self.random.chance(300) {
+            let hook = json!({"sleep": {"seconds": 1}});
+            spec["containers"][0]["lifecycle"] = json!({"postStart": hook, "preStop": hook});
+        }
         let service = json!({
             "metadata": {"name": name, "namespace": NAMESPACE},
             "spec": {"type": "ClusterIP", "clusterIP": format!("10.43.0.{}", n + 10), "selector": {"app": name},

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod kubectl;
+pub mod one_image;
 mod patience;
 mod program;
 mod sandbox;

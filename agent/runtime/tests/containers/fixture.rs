@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 
 const TOOLS: &[&str] = &[
     "sh", "cat", "echo", "sleep", "true", "grep", "hostname", "readlink", "id", "head", "tail", "mknod",
-    "dd", "unshare", "kill", "seq", "yes", "touch", "wc", "mkdir", "ls",
+    "dd", "unshare", "kill", "seq", "yes", "touch", "wc", "mkdir", "ls", "stty", "tty", "chmod", "nc",
+    "test", "rm",
 ];
 
 pub(crate) struct Fixture {
@@ -73,6 +74,11 @@ fn make_rootfs(root: &Path) {
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
+        Self::with(config).await
+    }
+
+    /// With a zygote that is started in another way.
+    pub(crate) async fn with(config: impl Fn(&Path) -> RuntimeConfig) -> Self {
         let dir = tempfile::Builder::new().prefix("gannet-runtime-").tempdir().unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         make_rootfs(&dir.path().join("rootfs"));
@@ -108,7 +114,7 @@ impl Fixture {
         self.netns.push(name);
         let uid: PodUid = unique("pod").parse().unwrap();
         self.pods.push(uid.clone());
-        PodSandbox { uid, hostname: "web-1".to_owned(), netns, host_ipc: false }
+        PodSandbox { netns, ..PodSandbox::new(uid, "web-1".to_owned()) }
     }
 
     pub(crate) async fn pod(&mut self) -> PodUid {
@@ -220,6 +226,12 @@ impl Fixture {
         let uids: Vec<String> = pods.iter().map(ToString::to_string).collect();
         wait_until("the shims end", || processes_with(&uids).is_empty()).await;
     }
+
+    /// Runs a command in a container to its end; gives what it wrote.
+    pub(crate) async fn exec(&self, pod: &PodUid, id: &str, argv: &[&str]) -> String {
+        let argv = argv.iter().map(ToString::to_string).collect();
+        self.runtime().exec(pod, id, argv, Duration::from_secs(20), 100_000).await.unwrap().output
+    }
 }
 
 impl Drop for Fixture {
@@ -232,7 +244,7 @@ impl Drop for Fixture {
                 let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
             }
             kill_cgroups(pod.as_str());
-            for name in ["ipc", "uts"] {
+            for name in ["ipc", "uts", "net", "pid", "user"] {
                 let path = self.run_dir().join("pods").join(pod.as_str()).join("ns").join(name);
                 let _ = nix::mount::umount2(&path, nix::mount::MntFlags::MNT_DETACH);
             }

@@ -156,7 +156,7 @@ pub(crate) async fn privileges_may_be_gained_under_a_filter() {
 }
 
 /// One that no container may use by default, and that this machine has.
-fn device_of_this_machine() -> (&'static str, u64, u64) {
+pub(crate) fn device_of_this_machine() -> (&'static str, u64, u64) {
     let table =
         [("/dev/loop0", "b"), ("/dev/autofs", "c"), ("/dev/fuse", "c"), ("/dev/vda", "b"), ("/dev/sda", "b")];
     let (path, kind) =

@@ -5,12 +5,17 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a test")]
 
+mod faults;
 mod fixture;
+mod interactive;
 mod isolation;
 mod lifecycle;
 mod measure;
+mod namespaces;
+mod resources;
 mod soak;
 mod survival;
+mod versions;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -45,6 +50,19 @@ const TESTS: &[(&str, Test)] = tests![
     survival::a_shim_that_is_killed_while_it_creates,
     survival::a_container_that_ends_with_nobody_there,
     survival::a_zygote_that_is_killed,
+    namespaces::processes_are_shared,
+    namespaces::the_hosts_processes,
+    namespaces::kernel_parameters,
+    namespaces::a_command_is_where_its_container_is,
+    interactive::pipes,
+    interactive::a_terminal,
+    interactive::a_command_ends_with_who_talks_to_it,
+    resources::limits_change_in_place,
+    resources::a_pod_as_a_whole,
+    resources::devices_come_and_go,
+    versions::a_shim_of_an_earlier_release,
+    faults::anything_may_die_at_any_point,
+    faults::the_agent_may_die_at_any_point,
     soak::nothing_is_left,
 ];
 
@@ -58,6 +76,7 @@ fn main() -> ExitCode {
             return gannet_agent_shim::control_from_stdin()
                 .map_or(ExitCode::FAILURE, gannet_agent_shim::zygote_main);
         }
+        Some("worker") => return faults::worker(&args[1..]),
         Some("agent") => return survival::agent(args.get(1).map_or("", String::as_str)),
         _ => {}
     }

@@ -5,9 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::at::{At, Errors};
 use super::error::Rejected;
-use super::{
-    allocate, cluster, data, defaults, honoured, meta, pod, resources, service, unsupported, workload,
-};
+use super::{allocate, cluster, data, defaults, honoured, meta, pod, service, unsupported, workload};
 use crate::{Kind, ObjectKey, World};
 
 /// What admission looks at beside the object.
@@ -35,6 +33,9 @@ pub fn admit_create(cx: AdmitContext<'_>, kind: &'static Kind, object: Value) ->
     let mut errors = Errors::default();
     let mut warnings = Vec::new();
     look_at_spec(kind, &Value::Object(object.clone()), &mut errors, &mut warnings);
+    if kind == Kind::POD {
+        pod::admit_priority(&object)?;
+    }
     meta::prepare_create(cx, kind, &mut object);
     reset_status(kind, &mut object);
     fill(cx, kind, None, &mut object, &mut errors);
@@ -68,11 +69,38 @@ pub fn admit_update(
     let (before, after) = (At::root(old), At::root(&object));
     meta::validate(kind, &after.field("metadata"), &mut errors);
     meta::validate_update(&before.field("metadata"), &after.field("metadata"), &mut errors);
+    if kind == Kind::POD {
+        let (old, new) = (before.field("metadata"), after.field("metadata"));
+        pod::validate_annotations_update(&old, &new, &mut errors);
+    }
     // What was admitted before stays admitted: an object can be labelled or finalized whatever later rules say.
     if contents(&before_filled) != contents(&object) {
         look_at_spec(kind, &written, &mut errors, &mut warnings);
         validate_spec(kind, &after, &mut errors);
         validate_change(kind, &At::root(&before_filled), &after, &mut errors);
+    } else if kind == Kind::POD && old.pointer(ANNOTATIONS) != object.pointer(ANNOTATIONS) {
+        pod::validate_annotations(&after.field("metadata"), &after.field("spec"), &mut errors);
+    }
+    finish(object, errors, warnings)
+}
+
+/// Checks a write of the `resize` subresource of a pod: only the resources of its containers are taken from `new`, all
+/// else stays the old one.
+pub fn admit_resize(_cx: AdmitContext<'_>, old: &Value, new: &Value) -> Result<Admitted, Rejected> {
+    let kind = Kind::POD;
+    let before = filled(kind, old);
+    let Value::Object(mut object) = pod::take_resize(&before, new) else {
+        return Err(not_an_object(kind));
+    };
+    defaults::apply(kind, &mut object);
+    meta::prepare_update(kind, &before, &mut object);
+    let object = Value::Object(object);
+    let (mut errors, mut warnings) = (Errors::default(), Vec::new());
+    let (was, is) = (At::root(&before).field("spec"), At::root(&object).field("spec"));
+    if was.value != is.value {
+        pod::validate(&is, &mut errors);
+        pod::validate_resize(&was, &is, &mut errors);
+        pod::find_warnings(&is, &mut warnings);
     }
     finish(object, errors, warnings)
 }
@@ -97,7 +125,11 @@ pub fn admit_status(
     finish(object, errors, Vec::new())
 }
 
-fn finish(object: Value, errors: Errors, warnings: Vec<String>) -> Result<Admitted, Rejected> {
+/// Where annotations are.
+const ANNOTATIONS: &str = "/metadata/annotations";
+
+fn finish(object: Value, errors: Errors, mut warnings: Vec<String>) -> Result<Admitted, Rejected> {
+    warnings.truncate(unsupported::MAX_WARNINGS);
     if errors.is_empty() {
         Ok(Admitted { object, warnings })
     } else {
@@ -205,9 +237,9 @@ fn contents(object: &Value) -> Vec<(&String, &Value)> {
 /// What the client wrote and gannet cannot do, or Kubernetes would advise against.
 fn look_at_spec(kind: &Kind, written: &Value, errors: &mut Errors, warnings: &mut Vec<String>) {
     let spec = At::root(written).field("spec");
-    let pod_spec = match kind.kind {
-        "Pod" => spec,
-        "Deployment" | "ReplicaSet" => spec.fields(&["template", "spec"]),
+    let pod = match kind.kind {
+        "Pod" => At::root(written),
+        "Deployment" | "ReplicaSet" => spec.field("template"),
         "Service" => return unsupported::walk(&spec, honoured::SERVICE_SPEC, errors, warnings),
         "Node" => {
             spec.field("taints")
@@ -218,18 +250,18 @@ fn look_at_spec(kind: &Kind, written: &Value, errors: &mut Errors, warnings: &mu
         }
         _ => return,
     };
-    unsupported::walk(&pod_spec, honoured::POD_SPEC, errors, warnings);
-    for container in
-        pod_spec.field("initContainers").items().iter().chain(&pod_spec.field("containers").items())
-    {
-        resources::warnings(&container.field("resources"), warnings);
-    }
+    unsupported::walk(&pod.field("spec"), pod::POD_SPEC, errors, warnings);
+    pod::find_warnings(&pod.field("spec"), warnings);
+    pod::find_annotation_warnings(&pod.field("metadata"), warnings);
 }
 
 fn validate_spec(kind: &Kind, object: &At<'_>, errors: &mut Errors) {
     let spec = object.field("spec");
     match kind.kind {
-        "Pod" => pod::spec(&spec, errors),
+        "Pod" => {
+            pod::validate_annotations(&object.field("metadata"), &spec, errors);
+            pod::validate(&spec, errors);
+        }
         "Deployment" | "ReplicaSet" => workload::spec(kind, &spec, errors),
         "Service" => service::spec(&spec, errors),
         "Secret" => data::secret(object, errors),

@@ -10,6 +10,26 @@ use crate::{Kind, ObjectKey, World};
 mod filling;
 #[path = "kinds_test.rs"]
 mod kinds;
+#[path = "pod/annotations_test.rs"]
+mod pod_annotations;
+#[path = "pod/container_test.rs"]
+mod pod_container;
+#[path = "pod/handler_test.rs"]
+mod pod_handler;
+#[path = "pod/resize_test.rs"]
+mod pod_resize;
+#[path = "pod/resources_test.rs"]
+mod pod_resources;
+#[path = "pod/security_test.rs"]
+mod pod_security;
+#[path = "pod/spec_test.rs"]
+mod pod_spec;
+#[path = "pod/unsupported_test.rs"]
+mod pod_unsupported;
+#[path = "pod/update_test.rs"]
+mod pod_update;
+#[path = "pod/volume_test.rs"]
+mod pod_volume;
 #[path = "pod_test.rs"]
 mod pods;
 #[path = "properties_test.rs"]
@@ -105,6 +125,18 @@ fn check(kind: &'static Kind, place: &str, value: Value, expected: &[&str]) {
     let mut object = right(kind);
     put(&mut object, place, value.clone());
     assert_eq!(errors_of(&create(kind, object)), expected, "{place} = {value}");
+}
+
+/// A place in a pod's spec, what is put there, and what is wrong then: paths without the `spec.` in front.
+type PodRow<'a> = (&'a str, Value, &'a [&'a str]);
+
+#[track_caller]
+fn check_pod(rows: &[PodRow<'_>]) {
+    for (place, value, expected) in rows {
+        let expected: Vec<String> = expected.iter().map(|e| format!("spec.{e}")).collect();
+        let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
+        check(Kind::POD, &format!("/spec{place}"), value.clone(), &expected);
+    }
 }
 
 #[track_caller]

@@ -3,7 +3,7 @@
 use gannet_protocols_model::ImageReference;
 use serde_json::{Map, Value, json};
 
-use super::quantity;
+use super::{priority_of_class, quantity};
 use crate::Kind;
 
 /// Sets a field that is missing or null.
@@ -178,7 +178,9 @@ fn only_pods(spec: &mut Map<String, Value>) {
     set(spec, "serviceAccountName", json!("default"));
     let account = spec["serviceAccountName"].clone();
     spec.insert("serviceAccount".to_owned(), account);
-    set(spec, "priority", json!(0));
+    let class = spec.get("priorityClassName").and_then(Value::as_str).unwrap_or_default();
+    let priority = priority_of_class(class).unwrap_or(0);
+    set(spec, "priority", json!(priority));
     set(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
     let host_network = spec.get("hostNetwork") == Some(&json!(true));
     for list in ["initContainers", "containers"] {
@@ -206,9 +208,19 @@ fn volume(volume: &mut Map<String, Value>) {
     if volume.iter().all(|(field, value)| field == "name" || value.is_null()) {
         volume.insert("emptyDir".to_owned(), json!({}));
     }
-    for source in ["configMap", "secret"] {
+    for source in ["configMap", "secret", "downwardAPI", "projected"] {
         if let Some(source) = inner(volume, source) {
             set(source, "defaultMode", json!(0o644));
+        }
+    }
+    if let Some(downward) = inner(volume, "downwardAPI") {
+        each(downward, "items").for_each(references);
+    }
+    if let Some(projected) = inner(volume, "projected") {
+        for source in each(projected, "sources") {
+            if let Some(downward) = inner(source, "downwardAPI") {
+                each(downward, "items").for_each(references);
+            }
         }
     }
     if let Some(path) = inner(volume, "hostPath") {
@@ -221,6 +233,17 @@ fn volume(volume: &mut Map<String, Value>) {
     }
 }
 
+/// What a variable or file is made from.
+fn references(holder: &mut Map<String, Value>) {
+    if let Some(field) = inner(holder, "fieldRef") {
+        set(field, "apiVersion", json!("v1"));
+    }
+    if let Some(resource) = inner(holder, "resourceFieldRef") {
+        set(resource, "divisor", json!("0"));
+        resource.get_mut("divisor").into_iter().for_each(quantity::canonicalize);
+    }
+}
+
 fn container(container: &mut Map<String, Value>) {
     let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
     let latest = image.parse::<ImageReference>().is_ok_and(|i| i.tag() == Some("latest"));
@@ -230,15 +253,20 @@ fn container(container: &mut Map<String, Value>) {
     set(container, "terminationMessagePolicy", json!("File"));
     each(container, "ports").for_each(|port| set(port, "protocol", json!("TCP")));
     for variable in each(container, "env") {
-        if let Some(from) = inner(variable, "valueFrom")
-            && let Some(field) = inner(from, "fieldRef")
-        {
-            set(field, "apiVersion", json!("v1"));
+        if let Some(from) = inner(variable, "valueFrom") {
+            references(from);
         }
     }
     for probe_field in ["livenessProbe", "readinessProbe", "startupProbe"] {
         if let Some(fields) = inner(container, probe_field) {
             probe(fields);
+        }
+    }
+    if let Some(lifecycle) = inner(container, "lifecycle") {
+        for hook in ["postStart", "preStop"] {
+            if let Some(hook) = inner(lifecycle, hook) {
+                http_get(hook);
+            }
         }
     }
     if let Some(resources) = made(container, "resources") {
@@ -255,7 +283,14 @@ fn probe(probe: &mut Map<String, Value>) {
             probe.insert(field.to_owned(), json!(value));
         }
     }
-    if let Some(http) = inner(probe, "httpGet") {
+    http_get(probe);
+    if let Some(grpc) = inner(probe, "grpc") {
+        set(grpc, "service", json!(""));
+    }
+}
+
+fn http_get(handler: &mut Map<String, Value>) {
+    if let Some(http) = inner(handler, "httpGet") {
         for (field, value) in [("path", "/"), ("scheme", "HTTP")] {
             if http.get(field).is_none_or(|v| v.is_null() || v == "") {
                 http.insert(field.to_owned(), json!(value));

@@ -8,15 +8,13 @@
 //! `status` to [`admit_status`].
 //!
 //! - `defaults`, `allocate`: what is filled in
-//! - `meta`, `pod`, `container`, `workload`, `service`, `data`, `cluster`, …: what is checked
+//! - `meta`, `pod`, `workload`, `service`, `data`, `cluster`, …: what is checked
 //! - `unsupported`, `honoured`: what Kubernetes has and gannet does not, refused or warned about by name
 
 mod admission;
-mod affinity;
 mod allocate;
 mod at;
 mod cluster;
-mod container;
 mod data;
 mod defaults;
 mod error;
@@ -24,17 +22,15 @@ mod honoured;
 mod meta;
 mod names;
 mod pod;
-mod probe;
 mod quantity;
-mod resources;
 mod selector;
 mod service;
 mod unsupported;
-mod volume;
 mod workload;
 
-pub use admission::{AdmitContext, Admitted, admit_create, admit_status, admit_update};
+pub use admission::{AdmitContext, Admitted, admit_create, admit_resize, admit_status, admit_update};
 pub use error::{FieldError, FieldErrorKind, Rejected};
+pub(crate) use pod::priority_of_class;
 
 #[cfg(test)]
 #[path = "admit_test.rs"]

@@ -9,6 +9,8 @@ const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric charac
 const ENV_NAME: &str =
     "a valid environment variable name must consist only of printable ASCII characters other than '='";
 
+const SEARCH_DOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
 /// The longest DNS label, label value and name part.
 const MAX_LABEL: usize = 63;
 /// The longest DNS name.
@@ -51,6 +53,15 @@ pub(super) fn label(text: &str) -> Problems {
 /// RFC 1123 subdomain: most objects.
 pub(super) fn subdomain(text: &str) -> Problems {
     problems(text, MAX_SUBDOMAIN, text.split('.').all(is_label), SUBDOMAIN)
+}
+
+/// A domain that resolvers search in: as a subdomain, with underscores, as in `_sip._tcp`.
+pub(super) fn search_domain(text: &str) -> Problems {
+    let is_part = |part: &str| {
+        let part = part.strip_prefix('_').unwrap_or(part);
+        is_label(&part.replace('_', "-")) && !part.starts_with('_') && !part.ends_with('_')
+    };
+    problems(text, MAX_SUBDOMAIN, text.split('.').all(is_part), SEARCH_DOMAIN)
 }
 
 /// RFC 1035 label: services.

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::{create, errors_of, right, update};
+use super::{create, errors_of, pod_resize, right, update};
 
 /// Words that lead into the checks, and some that do not.
 const WORDS: &[&str] = &[
@@ -51,6 +51,36 @@ const WORDS: &[&str] = &[
     "clusterIPs",
     "NodePort",
     "RollingUpdate",
+    "lifecycle",
+    "preStop",
+    "sleep",
+    "seconds",
+    "grpc",
+    "projected",
+    "downwardAPI",
+    "sources",
+    "items",
+    "resourceFieldRef",
+    "divisor",
+    "sysctls",
+    "securityContext",
+    "seccompProfile",
+    "appArmorProfile",
+    "localhostProfile",
+    "dnsConfig",
+    "nameservers",
+    "searches",
+    "hostAliases",
+    "hostnames",
+    "priorityClassName",
+    "resizePolicy",
+    "resourceName",
+    "ephemeral-storage",
+    "devices.gannet.dev/modbus",
+    "gannet.dev/progress-deadline",
+    "container.apparmor.security.beta.kubernetes.io/a",
+    "restartPolicy",
+    "Always",
     "data",
     "stringData",
     "subsets",
@@ -106,6 +136,8 @@ proptest! {
         let _ = update(kind, &right(kind), object.clone());
         let _ = update(kind, &object, right(kind));
         let _ = update(kind, &value, object.clone());
+        let _ = pod_resize::resized(&object, &right(kind));
+        let _ = pod_resize::resized(&right(kind), &object);
         let _ = create(kind, value);
         if let Ok(admitted) = create(kind, object) {
             let again = update(kind, &admitted.object, admitted.object.clone());

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use serde_json::json;
 
 use super::at::{At, Errors};
-use super::{meta, names, probe};
+use super::{meta, names, pod};
 
 /// Checks a service's spec, addresses already given out.
 pub(super) fn spec(spec: &At<'_>, errors: &mut Errors) {
@@ -61,7 +61,7 @@ fn ports(spec: &At<'_>, ports: &At<'_>, errors: &mut Errors) {
             None => errors.invalid_value(&number, 0, "must be between 1 and 65535, inclusive"),
         }
         errors.required_one_of(&protocol, &["SCTP", "TCP", "UDP"]);
-        probe::port(&port.field("targetPort"), errors);
+        pod::validate_port(&port.field("targetPort"), errors);
         if !used_ports.insert((protocol.text(), number.int())) {
             errors.duplicate_value(port, json!({"port": number.value, "protocol": protocol.text()}));
         }

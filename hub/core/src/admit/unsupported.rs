@@ -30,7 +30,7 @@ pub(super) enum Rule {
     WarnOther(&'static [&'static str], &'static str),
 }
 
-/// A struct's fields.
+/// A struct's fields, or a map's keys, of which `name*` is every one that begins so.
 pub(super) type Rules = &'static [(&'static str, Rule)];
 
 /// Walks a struct by its rules.
@@ -43,7 +43,9 @@ pub(super) fn walk(at: &At<'_>, rules: Rules, errors: &mut Errors, warnings: &mu
 }
 
 fn rule_of(rules: Rules, name: &str, at: &At<'_>, errors: &mut Errors, warnings: &mut Vec<String>) {
-    let rule = rules.iter().find(|(field, _)| *field == name).map(|(_, rule)| rule);
+    let is_of =
+        |field: &str| field == name || field.strip_suffix('*').is_some_and(|prefix| name.starts_with(prefix));
+    let rule = rules.iter().find(|(field, _)| is_of(field)).map(|(_, rule)| rule);
     match rule {
         Some(Rule::Honoured) => {}
         Some(Rule::Struct(inner)) => walk(at, inner, errors, warnings),
@@ -72,7 +74,7 @@ fn refuse(at: &At<'_>, reason: &str, errors: &mut Errors) {
 }
 
 /// Beyond this many, further warnings are not sent: they travel in headers.
-const MAX_WARNINGS: usize = 20;
+pub(super) const MAX_WARNINGS: usize = 20;
 
 fn warn(at: &At<'_>, reason: &str, warnings: &mut Vec<String>) {
     if warnings.len() < MAX_WARNINGS {

@@ -52,7 +52,12 @@ fn template(template: &At<'_>, errors: &mut Errors) {
     meta::labels(&meta.field("labels"), errors);
     meta::annotations(&meta.field("annotations"), errors);
     let pod_spec = template.field("spec");
-    pod::spec(&pod_spec, errors);
+    pod::validate_annotations(&meta, &pod_spec, errors);
+    pod::validate(&pod_spec, errors);
+    if pod_spec.field("activeDeadlineSeconds").is_set() {
+        let detail = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        errors.forbidden(&pod_spec.field("activeDeadlineSeconds"), detail);
+    }
     let policy = pod_spec.field("restartPolicy");
     if ["OnFailure", "Never"].contains(&policy.text()) {
         errors.one_of(&policy, &["Always"]);

@@ -1,3 +1,8 @@
+#[path = "manifest_test.rs"]
+mod manifest;
+#[path = "owner_test.rs"]
+mod owner;
+
 use std::fmt::Write as _;
 
 use gannet_protocols_model::{ConfigBlob, Manifest, Network, NodeName};
@@ -250,7 +255,7 @@ fn a_change_touches_its_nodes_alone() {
 fn golden() {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "default"}, "data": {"k": "dg=="}});
     let full = json!({
-        "terminationGracePeriodSeconds": 10, "restartPolicy": "OnFailure", "hostname": "h",
+        "terminationGracePeriodSeconds": 10, "restartPolicy": "OnFailure", "hostname": "h", "subdomain": "web",
         "volumes": [{"name": "s", "secret": {"secretName": "s", "defaultMode": 256}}, {"name": "e", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}],
         "containers": [{
             "name": "c", "image": "127.0.0.1:5000/web:v1", "command": ["/web"], "args": ["$(A)"], "workingDir": "/",

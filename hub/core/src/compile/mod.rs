@@ -3,9 +3,21 @@
 //! Compiling is a function of the world alone: a hub that starts anew gets the same bytes and so the same digests, and
 //! the generation of a node grows only where its [`NodeDocuments::content`] differs from the recorded one.
 
+mod config;
+mod container;
+mod dns;
+mod entry;
+mod env;
+mod fields;
 mod manifest;
+mod misfit;
 mod network;
+mod owner;
+mod probe;
+mod resources;
+mod security;
 mod touched;
+mod volume;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +26,11 @@ use gannet_protocols_model::{Desired, Digest, Generation, NodeName, PodEntry};
 use k8s_openapi::api::core::v1::Pod;
 
 use crate::World;
-pub use manifest::Misfit;
+pub(crate) use manifest::sysctl_name;
+pub use misfit::Misfit;
 pub use network::ClusterNetwork;
+pub(crate) use owner::{PROGRESS_DEADLINE, parse_deadline};
+pub(crate) use security::APPARMOR_ANNOTATION;
 pub use touched::touched;
 
 /// Nodes with the same value of this label reach each other's pods.
@@ -58,7 +73,7 @@ pub fn compile(world: &World, cluster: &ClusterNetwork, node: &NodeName) -> Node
     let mut pods = Vec::new();
     let mut misfits = Vec::new();
     for pod in pods_of(world, node) {
-        match manifest::entry(world, pod, &mut blobs) {
+        match entry::entry(world, pod, &mut blobs) {
             Ok(entry) => pods.push(entry),
             Err(misfit) => misfits.push((pod.clone(), misfit)),
         }
@@ -66,6 +81,11 @@ pub fn compile(world: &World, cluster: &ClusterNetwork, node: &NodeName) -> Node
     pods.sort_by(|a: &PodEntry, b| a.uid.cmp(&b.uid));
     let network = keep(&mut blobs, network::network(world, cluster, node).to_bytes());
     NodeDocuments { pods, network, blobs, misfits }
+}
+
+/// The manifest that a pod should run; `None` where it cannot be compiled.
+pub(crate) fn manifest_of(world: &World, pod: &Pod) -> Option<Digest> {
+    entry::entry(world, pod, &mut BTreeMap::new()).ok().map(|entry| entry.manifest)
 }
 
 /// The pods bound to a node.

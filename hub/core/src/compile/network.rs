@@ -8,11 +8,13 @@ use std::net::Ipv4Addr;
 
 use gannet_protocols_model as model;
 use gannet_protocols_model::{Backend, Network, NodeName, NodeRoute, ServiceKind};
-use k8s_openapi::api::core::v1::{Container, Node, Pod, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::manifest::{port_number, protocol};
+use super::container::protocol;
+use super::probe::port_number;
 use super::{SITE_LABEL, node_of};
+use crate::control::are_gates_open;
 use crate::{ObjectKey, World};
 
 /// The addresses and the domain that all nodes share.
@@ -115,6 +117,7 @@ fn backends(
 ) -> Vec<Backend> {
     let Some(spec) = &service.spec else { return Vec::new() };
     let ports = spec.ports.as_deref().unwrap_or_default();
+    let unready_too = spec.publish_not_ready_addresses == Some(true);
     let Some(selector) = spec.selector.as_ref().filter(|s| !s.is_empty()) else {
         return from_endpoints(world, key, ports);
     };
@@ -126,7 +129,8 @@ fn backends(
         })
         .filter_map(|(_, pod)| {
             let remote = match node_of(pod)? {
-                here if here == node.as_str() => None,
+                // Of gates alone the node knows nothing: clients open them at the hub.
+                here if here == node.as_str() && (unready_too || are_gates_open(pod)) => None,
                 there if neighbours.contains_key(there) && is_ready(pod) => Some(pod_ip(pod)?),
                 _ => return None,
             };
@@ -135,10 +139,16 @@ fn backends(
                 pod: pod.metadata.uid.as_deref()?.parse().ok()?,
                 remote,
                 ports: ports.iter().map(|p| target_port(p, &spec.containers)).collect(),
-                hostname: spec.hostname.clone().filter(|h| !h.is_empty()),
+                hostname: named_by(spec, key),
             })
         })
         .collect()
+}
+
+/// The pod's name below the service's: that of a pod whose subdomain is the service.
+fn named_by(spec: &PodSpec, service: &ObjectKey) -> Option<String> {
+    let hostname = spec.hostname.clone().filter(|h| !h.is_empty())?;
+    (spec.subdomain.as_ref() == Some(&service.name)).then_some(hostname)
 }
 
 fn from_endpoints(world: &World, key: &ObjectKey, ports: &[ServicePort]) -> Vec<Backend> {

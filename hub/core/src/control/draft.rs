@@ -241,7 +241,7 @@ impl<'a> Draft<'a> {
     ) {
         let (key, uid) = (meta::key(about), meta::uid(about).to_owned());
         let reason = reason.to_owned();
-        self.events.push(Change::Event { kind, key, uid, warning, reason, message, component });
+        self.events.push(Change::Event { kind, key, uid, warning, reason, message, component, at: None });
     }
 
     /// What became of it: owners before what they own, events last.

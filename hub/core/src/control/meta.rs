@@ -8,6 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 
 use crate::{Kind, ObjectKey};
 
+/// The condition of a pod whose device went back to the manifest before.
+pub(crate) const ROLLED_BACK: &str = "gannet.dev/RolledBack";
+
 static NO_LABELS: BTreeMap<String, String> = BTreeMap::new();
 
 /// The time as Kubernetes stores it: whole seconds.
@@ -162,6 +165,17 @@ pub(crate) fn is_ready(pod: &Pod) -> bool {
 pub(crate) fn ready_since(pod: &Pod) -> Option<Timestamp> {
     let ready = condition(pod, "Ready").filter(|c| c.status == "True")?;
     Some(ready.last_transition_time.as_ref().map_or(Timestamp::default(), timestamp))
+}
+
+/// Why the pod's device runs another manifest than the pod's own, if it does. Such a pod may be ready, and serves; but what
+/// its owner asked for does not run.
+pub(crate) fn rolled_back(pod: &Pod) -> Option<&PodCondition> {
+    condition(pod, ROLLED_BACK).filter(|c| c.status == "True")
+}
+
+/// Since when the pod is ready with what its owner asked for.
+pub(crate) fn fulfilled_since(pod: &Pod) -> Option<Timestamp> {
+    ready_since(pod).filter(|_| rolled_back(pod).is_none())
 }
 
 /// The node that a pod is bound to.

@@ -32,6 +32,6 @@ pub(crate) mod test_world;
 pub(crate) use draft::Draft;
 pub(crate) use meta::{condition, is_finished, is_terminating, set_condition};
 pub use names::{Names, SeededNames};
-pub(crate) use node::readiness;
 pub use node::{apply_report, node_down, node_event, node_registered, node_up, pod_removed, pods_gone};
+pub(crate) use node::{are_gates_open, readiness};
 pub use turn::{Context, Turn, turn};

@@ -55,7 +55,8 @@ fn complete(spec: &mut PodSpec) {
     let account = spec.service_account_name.get_or_insert_with(|| "default".to_owned());
     spec.service_account = Some(account.clone());
     spec.enable_service_links.get_or_insert(true);
-    spec.priority.get_or_insert(0);
+    let class = spec.priority_class_name.as_deref().unwrap_or_default();
+    spec.priority.get_or_insert(crate::admit::priority_of_class(class).unwrap_or(0));
     spec.preemption_policy.get_or_insert_with(|| "PreemptLowerPriority".to_owned());
     for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
         let Some(resources) = &mut container.resources else { continue };

@@ -140,7 +140,7 @@ fn write_status(draft: &mut Draft<'_>, key: &ObjectKey, set: &ReplicaSet, active
     let labelled =
         |pod: &Pod| wanted.into_iter().flatten().all(|(k, v)| meta::labels(&pod.metadata).get(k) == Some(v));
     let available_at: Vec<_> =
-        pods().filter_map(meta::ready_since).map(|since| since.plus(patience)).collect();
+        pods().filter_map(meta::fulfilled_since).map(|since| since.plus(patience)).collect();
     let old = set.status.clone().unwrap_or_default();
     let some = |n: usize| (n != 0).then(|| meta::count(n));
     let status = ReplicaSetStatus {

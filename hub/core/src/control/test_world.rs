@@ -297,6 +297,7 @@ pub(crate) fn running(pod: &Pod, ready: bool, now: Timestamp) -> PodStatus {
         restart_count: 0,
         ready,
         started: true,
+        resources: None,
         image_id: Some(Digest::of(b"image")),
         container_id: Some("c0ffee".to_owned()),
     };
@@ -311,6 +312,8 @@ pub(crate) fn running(pod: &Pod, ready: bool, now: Timestamp) -> PodStatus {
         message: None,
         ip: Some(std::net::Ipv4Addr::from(0x0a2a_0000 + sum)),
         started_at: Some(now),
+        rolled_back: None,
+        resize: None,
         init_containers: Vec::new(),
         containers: spec.containers.iter().map(|c| container(&c.name)).collect(),
     }

@@ -11,7 +11,7 @@ use crate::ObjectKey;
 
 const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
-/// The `many` pods that are missed least: not bound, pending, not ready, cheap, on nodes with many pods of the family,
+/// The `many` pods that are missed least: not bound, pending, not ready (or not with what was asked for), cheap, on nodes with many pods of the family,
 /// ready for a short time, often restarted, young. Ages are compared by order of magnitude, so that among old pods the
 /// choice is even.
 pub(crate) fn choose(
@@ -47,7 +47,7 @@ fn rank(pod: &Pod, neighbours: &BTreeMap<String, usize>, now: Timestamp) -> Rank
             "Unknown" => 1,
             _ => 2,
         },
-        ready: meta::is_ready(pod),
+        ready: meta::fulfilled_since(pod).is_some(),
         cost: meta::annotation(&pod.metadata, DELETION_COST).and_then(|c| c.parse().ok()).unwrap_or(0),
         neighbours: Reverse(node.and_then(|n| neighbours.get(n)).copied().unwrap_or(0)),
         ready_age: meta::ready_since(pod).map_or(0, |since| magnitude(since, now)),

@@ -6,8 +6,9 @@ use k8s_openapi::api::core::v1::{
     Node, NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Taint, Toleration,
 };
 
-use super::request::{Amounts, requests};
+use super::request::{Amounts, is_sidecar, requests, used};
 use crate::control::Draft;
+use crate::control::pod_template::qos_class;
 
 /// What a pod asks of its node. Pods that are alike share one.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,15 +29,31 @@ impl Needs {
             requests: requests(spec),
             selector: spec.node_selector.clone().unwrap_or_default(),
             terms: required.map(|r| r.node_selector_terms.clone()),
-            tolerations: spec.tolerations.clone().unwrap_or_default(),
+            tolerations: tolerations(spec),
             host_ports: host_ports(spec),
         }
     }
 }
 
-/// The ports of the node that a pod takes.
+/// A pod that asks for something is told from one that takes what is left: it may run where memory is short, as every
+/// such pod of Kubernetes has this toleration.
+fn tolerations(spec: &PodSpec) -> Vec<Toleration> {
+    let mut tolerations = spec.tolerations.clone().unwrap_or_default();
+    if qos_class(spec) != "BestEffort" {
+        tolerations.push(Toleration {
+            key: Some(MEMORY_PRESSURE.to_owned()),
+            operator: Some("Exists".to_owned()),
+            effect: Some("NoSchedule".to_owned()),
+            ..Toleration::default()
+        });
+    }
+    tolerations
+}
+
+/// The ports of the node that a pod takes while it runs.
 pub(super) fn host_ports(spec: &PodSpec) -> BTreeSet<(i32, String)> {
-    let ports = spec.containers.iter().flat_map(|c| c.ports.iter().flatten());
+    let sidecars = spec.init_containers.iter().flatten().filter(|c| is_sidecar(c));
+    let ports = spec.containers.iter().chain(sidecars).flat_map(|c| c.ports.iter().flatten());
     ports
         .filter_map(|p| {
             let on_host = spec.host_network == Some(true);
@@ -90,7 +107,8 @@ pub(super) fn misfits(needs: &Needs, free: &NodeFree<'_>) -> Vec<String> {
         "False" => Some(taint("node.kubernetes.io/not-ready")),
         _ => Some(taint("node.kubernetes.io/unreachable")),
     };
-    let stopped = silent.as_ref().or_else(|| hard.into_iter().find(|t| !tolerates(t)));
+    let pressures = pressures(node);
+    let stopped = silent.as_ref().or_else(|| hard.into_iter().chain(&pressures).find(|t| !tolerates(t)));
     if let Some(taint) = stopped {
         let value = taint.value.as_deref().unwrap_or_default();
         return vec![format!("node(s) had untolerated taint {{{}: {value}}}", taint.key)];
@@ -116,6 +134,23 @@ pub(super) fn misfits(needs: &Needs, free: &NodeFree<'_>) -> Vec<String> {
 
 fn taint(key: &str) -> Taint {
     Taint { key: key.to_owned(), effect: "NoSchedule".to_owned(), value: None, time_added: None }
+}
+
+const MEMORY_PRESSURE: &str = "node.kubernetes.io/memory-pressure";
+
+/// Conditions of a node that keep pods away, and the taints that stand for them.
+const PRESSURES: &[(&str, &str)] = &[
+    ("MemoryPressure", MEMORY_PRESSURE),
+    ("DiskPressure", "node.kubernetes.io/disk-pressure"),
+    ("PIDPressure", "node.kubernetes.io/pid-pressure"),
+    ("NetworkUnavailable", "node.kubernetes.io/network-unavailable"),
+];
+
+fn pressures(node: &Node) -> Vec<Taint> {
+    let conditions = node.status.iter().flat_map(|s| s.conditions.iter().flatten());
+    let holding: BTreeSet<&str> =
+        conditions.filter(|c| c.status == "True").map(|c| c.type_.as_str()).collect();
+    PRESSURES.iter().filter(|(kind, _)| holding.contains(kind)).map(|(_, key)| taint(key)).collect()
 }
 
 fn readiness(node: &Node) -> &str {
@@ -183,7 +218,7 @@ pub(super) fn nodes<'d>(draft: &'d Draft<'_>) -> BTreeMap<&'d str, NodeFree<'d>>
         if let Some(free) = spec.node_name.as_deref().and_then(|name| nodes.get_mut(name))
             && !crate::control::is_finished(pod)
         {
-            free.take(&requests(spec), &host_ports(spec));
+            free.take(&used(pod), &host_ports(spec));
         }
     }
     nodes

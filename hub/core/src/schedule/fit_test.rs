@@ -89,6 +89,51 @@ fn nodes_that_take_none() {
 }
 
 #[test]
+fn pressure() {
+    let under = |condition: &str, status: &str| json!({"status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": condition, "status": status}]}});
+    let frugal = json!({"containers": [{"name": "c"}]});
+    for (condition, key) in [
+        ("MemoryPressure", "memory-pressure"),
+        ("DiskPressure", "disk-pressure"),
+        ("PIDPressure", "pid-pressure"),
+        ("NetworkUnavailable", "network-unavailable"),
+    ] {
+        let untolerated = format!("node(s) had untolerated taint {{node.kubernetes.io/{key}: }}");
+        check(frugal.clone(), under(condition, "True"), &[&untolerated]);
+        check(frugal.clone(), under(condition, "False"), &[]);
+        check(frugal.clone(), under(condition, "Unknown"), &[]);
+        let asking = if condition == "MemoryPressure" { &[][..] } else { &[untolerated.as_str()][..] };
+        check(json!({}), under(condition, "True"), asking);
+        let tolerating = json!({"containers": [{"name": "c"}], "tolerations": [{"key": format!("node.kubernetes.io/{key}"), "operator": "Exists"}]});
+        check(tolerating, under(condition, "True"), &[]);
+    }
+    check(frugal, under("DesiredRefused", "True"), &[]);
+}
+
+#[test]
+fn devices_and_disk() {
+    let gateway = |devices: &str| json!({"status": {"allocatable": {"devices.gannet.dev/modbus": devices, "ephemeral-storage": "1Gi"}}});
+    let asks = |name: &str, amount: &str| json!({"containers": [{"name": "c", "resources": {"limits": {name: amount}, "requests": {name: amount}}}]});
+    check(asks("devices.gannet.dev/modbus", "1"), gateway("1"), &[]);
+    check(asks("devices.gannet.dev/modbus", "2"), gateway("1"), &["Insufficient devices.gannet.dev/modbus"]);
+    check(asks("devices.gannet.dev/modbus", "1"), gateway("0"), &["Insufficient devices.gannet.dev/modbus"]);
+    check(asks("devices.gannet.dev/modbus", "1"), json!({}), &["Insufficient devices.gannet.dev/modbus"]);
+    check(asks("devices.gannet.dev/can", "1"), gateway("1"), &["Insufficient devices.gannet.dev/can"]);
+    check(asks("ephemeral-storage", "1Gi"), gateway("1"), &[]);
+    check(asks("ephemeral-storage", "1025Mi"), gateway("1"), &["Insufficient ephemeral-storage"]);
+}
+
+#[test]
+fn ports_of_sidecars() {
+    let port = json!([{"containerPort": 8080, "hostPort": 80}]);
+    let taken = "node(s) didn't have free ports for the requested pod ports";
+    let init =
+        |policy: Value| json!({"initContainers": [{"name": "i", "ports": port, "restartPolicy": policy}]});
+    check(init(json!("Always")), json!({}), &[taken]);
+    check(init(json!(null)), json!({}), &[]);
+}
+
+#[test]
 fn selection() {
     let no = ["node(s) didn't match Pod's node affinity/selector"];
     check(json!({"nodeSelector": {"site": "north"}}), json!({}), &[]);

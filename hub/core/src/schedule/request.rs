@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use gannet_protocols_model::{ByteSize, CpuMillis};
-use k8s_openapi::api::core::v1::{Container, Node, PodSpec};
+use k8s_openapi::api::core::v1::{Container, Node, Pod, PodSpec};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+
+use crate::control::condition;
 
 /// Amounts by resource: cpu in thousandths of a core, everything else in whole units.
 pub(super) type Amounts = BTreeMap<String, u64>;
@@ -53,11 +55,39 @@ fn of_container(container: &Container) -> Amounts {
 /// What a pod asks for: its containers together, or its hungriest init container if that is more; sidecars run beside
 /// all that start after them; and the overhead.
 pub(super) fn requests(spec: &PodSpec) -> Amounts {
+    total(spec, of_container)
+}
+
+/// What a pod that is bound takes from its node. While a resize is under way, that is the more of what its containers
+/// ask for and what they have; where the node cannot give it at all, what they have.
+pub(super) fn used(pod: &Pod) -> Amounts {
+    let Some(spec) = &pod.spec else { return Amounts::new() };
+    let Some(status) = &pod.status else { return requests(spec) };
+    let infeasible = condition(pod, "PodResizePending")
+        .is_some_and(|c| c.status == "True" && c.reason.as_deref() == Some("Infeasible"));
+    let known = || {
+        let main = status.container_statuses.iter().flatten();
+        main.chain(status.init_container_statuses.iter().flatten())
+    };
+    total(spec, |container| {
+        let has = known().find(|s| s.name == container.name);
+        let given = has.and_then(|s| s.resources.as_ref()).and_then(|r| r.requests.as_ref());
+        let allocated = has.and_then(|s| s.allocated_resources.as_ref());
+        let mut amounts = read(given);
+        raise(&mut amounts, &read(allocated));
+        if !infeasible || amounts.is_empty() {
+            raise(&mut amounts, &of_container(container));
+        }
+        amounts
+    })
+}
+
+fn total(spec: &PodSpec, of_container: impl Fn(&Container) -> Amounts) -> Amounts {
     let mut sidecars = Amounts::new();
     let mut start = Amounts::new();
     for init in spec.init_containers.iter().flatten() {
         let mut moment = of_container(init);
-        if init.restart_policy.as_deref() == Some("Always") {
+        if is_sidecar(init) {
             add(&mut sidecars, &moment);
             moment = sidecars.clone();
         } else {
@@ -75,6 +105,11 @@ pub(super) fn requests(spec: &PodSpec) -> Amounts {
     add(&mut total, &read(spec.overhead.as_ref()));
     total.retain(|_, amount| *amount > 0);
     total
+}
+
+/// Whether an init container runs beside all that start after it.
+pub(super) fn is_sidecar(init: &Container) -> bool {
+    init.restart_policy.as_deref() == Some("Always")
 }
 
 /// What a node has for pods. What cannot be read is nothing.
@@ -135,5 +170,40 @@ mod tests {
         );
         check(serde_json::json!({"containers": [c("0")]}), &[]);
         check(serde_json::json!({"containers": [c("much")]}), &[("cpu", u64::MAX)]);
+    }
+
+    /// A container `c` that asks for a core, with this status.
+    fn check_used(status: serde_json::Value, expected: &[(&str, u64)]) {
+        let pod = serde_json::json!({
+            "spec": {"containers": [container("1")]},
+            "status": status,
+        });
+        let parsed: Pod = serde_json::from_value(pod).unwrap();
+        let expected = expected.iter().map(|&(k, v)| (k.to_owned(), v)).collect();
+        assert_eq!(used(&parsed), expected, "{status}");
+    }
+
+    #[test]
+    fn a_pod_in_a_resize_takes_the_more() {
+        let with = |resources: serde_json::Value| serde_json::json!({"name": "c", "image": "i", "imageID": "", "ready": true, "restartCount": 0, "resources": resources});
+        let has = |cpu: &str| with(serde_json::json!({"requests": {"cpu": cpu, "memory": "1Ki"}}));
+        check_used(serde_json::json!({}), &[("cpu", 1000)]);
+        check_used(serde_json::json!({"containerStatuses": [with(serde_json::json!({}))]}), &[("cpu", 1000)]);
+        check_used(
+            serde_json::json!({"containerStatuses": [has("500m")]}),
+            &[("cpu", 1000), ("memory", 1024)],
+        );
+        check_used(serde_json::json!({"containerStatuses": [has("2")]}), &[("cpu", 2000), ("memory", 1024)]);
+        let pending = |reason: &str| {
+            serde_json::json!({
+                "containerStatuses": [has("500m")],
+                "conditions": [{"type": "PodResizePending", "status": "True", "reason": reason}],
+            })
+        };
+        check_used(pending("Deferred"), &[("cpu", 1000), ("memory", 1024)]);
+        check_used(pending("Infeasible"), &[("cpu", 500), ("memory", 1024)]);
+        let mut allocated = has("500m");
+        allocated["allocatedResources"] = serde_json::json!({"cpu": "3"});
+        check_used(serde_json::json!({"containerStatuses": [allocated]}), &[("cpu", 3000), ("memory", 1024)]);
     }
 }

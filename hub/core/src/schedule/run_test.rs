@@ -132,6 +132,26 @@ fn pods_of_others_are_left_alone() {
     assert_eq!(schedule(&world.world, START), []);
 }
 
+/// One serial port, two pods that want it: the second waits for the first to go.
+#[test]
+fn a_device_is_given_once() {
+    let mut world = TestWorld::new();
+    world.node("n1", json!({"status": {"allocatable": {"devices.gannet.dev/modbus": "1"}}}));
+    for name in ["a", "b"] {
+        let amounts = json!({"devices.gannet.dev/modbus": "1"});
+        let container =
+            json!({"name": "c", "image": "i", "resources": {"limits": amounts, "requests": amounts}});
+        world.put(Kind::POD, json!({"metadata": {"name": name}, "spec": {"containers": [container]}, "status": {"phase": "Pending"}}));
+    }
+    run_schedule(&mut world);
+    assert_eq!((place(&world, "a"), place(&world, "b")), (json!("n1"), Value::Null));
+    let message = world.object(Kind::POD, "b")["status"]["conditions"][0]["message"].clone();
+    assert_eq!(message, "0/1 nodes are available: 1 Insufficient devices.gannet.dev/modbus.");
+    world.patch(Kind::POD, "a", json!({"status": {"phase": "Succeeded"}}));
+    run_schedule(&mut world);
+    assert_eq!(place(&world, "b"), "n1");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 

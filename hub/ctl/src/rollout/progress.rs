@@ -24,8 +24,12 @@ pub(super) fn progress(deployment: &Value) -> Progress {
         return Progress::Going("Waiting for deployment spec update to be observed...".to_owned());
     }
     let mut conditions = status["conditions"].as_array().into_iter().flatten();
-    if conditions.any(|c| c["type"] == "Progressing" && c["reason"] == "ProgressDeadlineExceeded") {
-        return Progress::Failed(format!("deployment \"{name}\" exceeded its progress deadline"));
+    let late = |c: &&Value| c["type"] == "Progressing" && c["reason"] == "ProgressDeadlineExceeded";
+    if let Some(condition) = conditions.find(late) {
+        // What a device gave up says which one it was and why; else the time is over, and that is all.
+        let why = Some(text(condition, "/message")).filter(|message| message.contains(" was rolled back: "));
+        let why = why.map(|message| format!(": {message}")).unwrap_or_default();
+        return Progress::Failed(format!("deployment \"{name}\" exceeded its progress deadline{why}"));
     }
     let wanted = deployment["spec"]["replicas"].as_i64().unwrap_or(1);
     let (all, updated, available) = (count("replicas"), count("updatedReplicas"), count("availableReplicas"));

@@ -19,7 +19,7 @@ use gannet_protocols_model::{
     PodPhase, PodStatus, PodUid, Session, SigningKey, Timestamp,
 };
 use gannet_protocols_mqtt::{MqttConfig, MqttLink, MqttPublisher};
-use gannet_protocols_wire::{LogRequest, StreamId, Topic};
+use gannet_protocols_wire::{LogRequest, Open, StreamId, Topic};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
@@ -236,6 +236,9 @@ pub(crate) struct AgentWorld {
     pub(crate) log: Mutex<Vec<u8>>,
     /// Bytes of the log that were sent.
     pub(crate) log_sent: AtomicU64,
+    /// What it answers to who asks for its usage; without it, it refuses.
+    pub(crate) usage: Mutex<Option<Vec<u8>>>,
+    pub(crate) usage_asked: AtomicU64,
     pub(crate) streams_closed: AtomicU64,
 }
 
@@ -348,20 +351,39 @@ impl Driver {
         }
     }
 
-    fn open(&mut self, id: StreamId, request: LogRequest) {
+    fn open(&mut self, id: StreamId, request: Open) {
         let credit: Credit = Arc::new((Mutex::new(Outgoing::new(node(), id.clone())), Notify::new()));
-        let task = self.tasks.spawn(produce(
-            id.clone(),
-            request.container,
-            Arc::clone(&credit),
-            self.publisher.clone(),
-            Arc::clone(&self.world),
-        ));
+        let (give, publisher, world) = (credit.clone(), self.publisher.clone(), self.world.clone());
+        let task = match request {
+            Open::Logs(request) => {
+                self.tasks.spawn(produce(id.clone(), request.container, give, publisher, world))
+            }
+            Open::Usage => self.tasks.spawn(measure(id.clone(), give, publisher, world)),
+        };
         self.streams.insert(id, (credit, task));
     }
 }
 
-/// Sends the log as fast as it may.
+/// Sends bytes as fast as it may.
+async fn send(bytes: &[u8], credit: &Credit, publisher: &MqttPublisher, mut note: impl FnMut(usize)) {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        let frame = credit.0.lock().unwrap().frame(&bytes[sent..]);
+        let Some((message, size)) = frame else {
+            credit.1.notified().await;
+            continue;
+        };
+        publisher.publish(message).await.unwrap();
+        sent += size;
+        note(sent);
+    }
+}
+
+/// The last frame of a stream that sent nothing, or all.
+fn end(id: &StreamId, error: Option<&str>) -> Message {
+    Outgoing::new(node(), id.clone()).close(error.map(str::to_owned))
+}
+
 async fn produce(
     id: StreamId,
     container: String,
@@ -369,28 +391,27 @@ async fn produce(
     publisher: MqttPublisher,
     world: Arc<AgentWorld>,
 ) -> StreamId {
-    let end = |error: Option<&str>| {
-        let end = Outgoing::new(node(), id.clone());
-        end.close(error.map(str::to_owned))
-    };
     match container.as_str() {
         "log" => {
             let log = world.log.lock().unwrap().clone();
-            let mut sent = 0;
-            while sent < log.len() {
-                let frame = credit.0.lock().unwrap().frame(&log[sent..]);
-                let Some((message, size)) = frame else {
-                    credit.1.notified().await;
-                    continue;
-                };
-                publisher.publish(message).await.unwrap();
-                sent += size;
-                world.log_sent.store(sent as u64, Ordering::SeqCst);
-            }
-            publisher.publish(end(None)).await.unwrap();
+            send(&log, &credit, &publisher, |sent| world.log_sent.store(sent as u64, Ordering::SeqCst)).await;
+            publisher.publish(end(&id, None)).await.unwrap();
         }
         "silent" => std::future::pending().await,
-        other => publisher.publish(end(Some(&format!("no container {other}")))).await.unwrap(),
+        other => publisher.publish(end(&id, Some(&format!("no container {other}")))).await.unwrap(),
+    }
+    id
+}
+
+async fn measure(id: StreamId, credit: Credit, publisher: MqttPublisher, world: Arc<AgentWorld>) -> StreamId {
+    world.usage_asked.fetch_add(1, Ordering::SeqCst);
+    let usage = world.usage.lock().unwrap().clone();
+    match usage {
+        Some(usage) => {
+            send(&usage, &credit, &publisher, |_| ()).await;
+            publisher.publish(end(&id, None)).await.unwrap();
+        }
+        None => publisher.publish(end(&id, Some("nothing was measured yet"))).await.unwrap(),
     }
     id
 }

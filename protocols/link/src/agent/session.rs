@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gannet_protocols_model::{
-    Digest, EventKind, Generation, NodeEvent, NodeInfo, PodStatus, PodUid, Timestamp,
+    Desired, Digest, EventKind, Generation, NodeEvent, NodeInfo, PodStatus, PodUid, Timestamp,
 };
 use gannet_protocols_wire::{Beat, Get, NodeState, StreamId, Topic};
 
@@ -189,6 +189,17 @@ impl AgentSession {
         self.fetch = None;
         self.reports.event(warning(now, "LedgerFailed", reason));
         self.reports.want(now.plus(self.config.coalesce));
+        self.on_tick(now)
+    }
+
+    /// Something of the document that is held was damaged in the ledger: what is missing is fetched again. Nothing is done
+    /// while a newer document is on its way.
+    #[must_use]
+    pub fn on_lost(&mut self, desired: Desired, envelope: Vec<u8>, now: Timestamp) -> Outputs {
+        let digest = Digest::of(&envelope);
+        if self.fetch.is_none() && self.held.is_some_and(|held| held.envelope == digest) {
+            self.fetch = Some(Fetch::new(desired, envelope, digest));
+        }
         self.on_tick(now)
     }
 

@@ -146,6 +146,31 @@ fn blobs_of_the_ledger_are_not_asked_for_and_broken_ones_are() {
 }
 
 #[test]
+fn what_the_ledger_lost_is_fetched_again() {
+    let mut shell = Shell::up();
+    let (bytes, blobs) = document(1, 3);
+    shell.desired(&bytes, 300);
+    shell.answer(&blobs, 300);
+    let lost = *blobs.keys().next_back().unwrap();
+    shell.ledger.remove(&lost);
+    let key = SigningKey::from_seed(&KEY).verifying_key();
+    let desired = Desired::open_any_generation(&bytes, &key, &node()).unwrap();
+    shell.run(|s| s.on_lost(desired.clone(), bytes.clone(), at(400)), 400);
+    assert_eq!(shell.asked(), [lost]);
+    shell.run(|s| s.on_lost(desired.clone(), bytes.clone(), at(500)), 500);
+    assert_eq!(shell.asked(), [], "it is on its way");
+    let reply = gannet_protocols_wire::encode(&BlobReply::data(&blobs[&lost]));
+    shell.message(Topic::Blob(node(), lost), reply, 600);
+    assert_eq!((shell.accepted.as_slice(), &shell.ledger), (&[1, 1][..], &blobs));
+    // What is not held any more is no matter.
+    let (newer, more) = document(2, 3);
+    shell.desired(&newer, 700);
+    shell.answer(&more, 700);
+    shell.run(|s| s.on_lost(desired, bytes, at(800)), 800);
+    assert_eq!((shell.asked(), shell.accepted.len()), (vec![], 3));
+}
+
+#[test]
 fn documents_that_must_not_be_followed() {
     let check = |bytes: &[u8], expect: &str| {
         let mut shell = Shell::up();

@@ -20,6 +20,9 @@ pub struct Security {
     /// Further groups.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub supplemental_groups: Vec<u32>,
+    /// The groups that the image gives the user do not count (`supplementalGroupsPolicy: Strict`).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub strict_groups: bool,
     /// The root file system cannot be written.
     #[serde(default, skip_serializing_if = "is_default")]
     pub read_only_root: bool,

@@ -99,11 +99,17 @@ fn machine(store: &Store, node: &Node) -> Result<(), String> {
     let wanted: BTreeMap<String, (String, Digest)> = store
         .list(Kind::POD)
         .filter(|(_, pod)| on_node(pod, &node.name))
-        .map(|(_, pod)| {
-            let image = text(&pod["spec"]["containers"][0]["image"]);
-            let id = text(&pod["status"]["containerStatuses"][0]["containerID"]);
-            (id, (text(&pod["status"]["podIP"]), Digest::of(image.as_bytes())))
+        .flat_map(|(_, pod)| {
+            let of = |specs: &str, statuses: &str| {
+                let status = &pod["status"][statuses][0];
+                let image = text(pod["spec"][specs].get(0)?.get("image")?);
+                let id = text(&status["containerID"]);
+                Some((id, (text(&pod["status"]["podIP"]), Digest::of(image.as_bytes()))))
+            };
+            // Every init container here is a sidecar.
+            [of("initContainers", "initContainerStatuses"), of("containers", "containerStatuses")]
         })
+        .flatten()
         .collect();
     let ip = |uid: &gannet_protocols_model::PodUid| node.machine.pods.get(uid).map(|s| s.ip.to_string());
     let found: BTreeMap<String, (String, Digest)> = node
@@ -112,5 +118,6 @@ fn machine(store: &Store, node: &Node) -> Result<(), String> {
         .map(|(uid, id, run)| (format!("youki://{uid}/{id}"), (ip(uid).unwrap_or_default(), run.image)))
         .collect();
     same(&format!("containers of {}", node.name), &wanted, &found)?;
-    same(&format!("sandboxes of {}", node.name), &found.len(), &node.machine.pods.len())
+    let pods: BTreeSet<_> = node.machine.running().map(|(uid, ..)| uid).collect();
+    same(&format!("sandboxes of {}", node.name), &pods.len(), &node.machine.pods.len())
 }

@@ -23,6 +23,10 @@ pub fn may_do(
                 live.is_some_and(|l| l.stopping.is_some()) || may_end(pod, id, desired)
             }
             Action::RemoveContainer { pod, id } => !machine.is_running(pod, id),
+            Action::ClearPod { pod } => {
+                let ended = observed.pods.get(pod).is_some_and(|p| p.record.ended.is_some());
+                ended && !machine.running().any(|(uid, ..)| uid == pod)
+            }
             Action::RemovePod { pod } => {
                 may_go(pod, desired) && !machine.running().any(|(uid, ..)| uid == pod)
             }
@@ -76,9 +80,11 @@ mod tests {
             name: "a".into(),
             manifest: Digest::of(text.as_bytes()),
             fields: Default::default(),
+            owner: None,
+            progress_deadline_seconds: None,
             stop_within_seconds: stop,
         };
-        let pod = DesiredPod { entry: entry.clone(), manifest: Some(Arc::new(manifest)) };
+        let pod = DesiredPod { entry: entry.clone(), manifest: Some(Arc::new(manifest)), instead: None };
         DesiredWorld { generation: Generation(1), pods: [(entry.uid, Arc::new(pod))].into(), network: None }
     }
 

@@ -3,11 +3,13 @@
 mod claim;
 mod conditions;
 mod revision;
+mod rolled_back;
 mod rollout;
 mod scale;
 mod status;
 mod sync;
 mod template;
+mod write;
 
 pub(crate) use claim::claim;
 pub(crate) use sync::sync;

@@ -16,12 +16,14 @@ pub(super) fn progress_deadline(deployment: &Deployment) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or_default()))
 }
 
-/// The counts, and the condition `Available`. Other conditions are kept.
+/// The counts, and the condition `Available`. Other conditions are kept. Of the new set, so many pods were `rolled_back`:
+/// they are no updated ones.
 pub(super) fn count(
     deployment: &Deployment,
     before: &DeploymentStatus,
     sets: &[&ReplicaSet],
     new: Option<&ReplicaSet>,
+    rolled_back: i32,
     now: Timestamp,
 ) -> DeploymentStatus {
     let strategy = Strategy::of(deployment);
@@ -32,7 +34,7 @@ pub(super) fn count(
     let mut status = DeploymentStatus {
         observed_generation: deployment.metadata.generation,
         replicas: some(sum(actual)),
-        updated_replicas: some(new.map_or(0, actual)),
+        updated_replicas: some((new.map_or(0, actual) - rolled_back).max(0)),
         ready_replicas: some(ready),
         available_replicas: some(available),
         unavailable_replicas: some((sum(replicas) - available).max(0)),
@@ -60,6 +62,21 @@ pub(super) fn is_complete(deployment: &Deployment, status: &DeploymentStatus) ->
         && is(status.replicas)
         && is(status.available_replicas)
         && status.observed_generation >= deployment.metadata.generation
+}
+
+/// Says of a rollout that a device gave it up. `kubectl rollout status` ends with an error for this reason alone.
+pub(super) fn give_up(status: &mut DeploymentStatus, message: &str, now: Timestamp) {
+    let mut condition = conditions::new(PROGRESSING, "False", TIMED_OUT, message.to_owned(), now);
+    if let Some(current) = conditions::get(status, PROGRESSING) {
+        if current.reason == condition.reason && current.message == condition.message {
+            return;
+        }
+        if current.status == condition.status {
+            condition.last_transition_time = current.last_transition_time.clone();
+        }
+    }
+    conditions::remove(status, PROGRESSING);
+    conditions::set(status, condition);
 }
 
 /// Sets the condition `Progressing` of a rollout, from the status before and the counts now. Returns when the deadline

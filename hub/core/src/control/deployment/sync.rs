@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::apps::v1::{Deployment, DeploymentStatus, ReplicaSet, ReplicaSetSpec};
+use k8s_openapi::api::apps::v1::{
+    Deployment, DeploymentCondition, DeploymentStatus, ReplicaSet, ReplicaSetSpec,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 
 use super::claim::claim;
@@ -15,7 +17,7 @@ use crate::control::replica_set::replicas;
 use crate::control::{meta, selector};
 use crate::{Kind, ObjectKey};
 
-const COMPONENT: &str = "deployment-controller";
+pub(super) const COMPONENT: &str = "deployment-controller";
 
 /// Takes a Deployment one step further; whether anything changed.
 pub(crate) fn sync(draft: &mut Draft<'_>, index: &mut Index<'_>, key: &ObjectKey) -> bool {
@@ -37,17 +39,18 @@ fn age(set: &ReplicaSet) -> (gannet_protocols_model::Timestamp, &str) {
     (meta::created(&set.metadata), meta::name(&set.metadata))
 }
 
-struct Step<'d, 'w, 'i> {
-    draft: &'d mut Draft<'w>,
-    index: &'d mut Index<'i>,
-    deployment: Arc<Deployment>,
+/// One step under way.
+pub(super) struct Step<'d, 'w, 'i> {
+    pub(super) draft: &'d mut Draft<'w>,
+    pub(super) index: &'d mut Index<'i>,
+    pub(super) deployment: Arc<Deployment>,
     strategy: Strategy,
     /// The status as the step's decisions find it: the stored one, with conditions that the step sets on its way.
-    status: DeploymentStatus,
-    revision: Option<String>,
+    pub(super) status: DeploymentStatus,
+    pub(super) revision: Option<String>,
     /// In order of age.
-    sets: Vec<Arc<ReplicaSet>>,
-    changed: bool,
+    pub(super) sets: Vec<Arc<ReplicaSet>>,
+    pub(super) changed: bool,
 }
 
 impl Step<'_, '_, '_> {
@@ -123,6 +126,10 @@ impl Step<'_, '_, '_> {
 
     fn roll(&mut self) {
         let Some(new) = self.new_set(true) else { return self.write_progress(None) };
+        if self.rolled_back(Some(new)).is_some() {
+            // What failed on one device is not brought to the next one.
+            return self.write_progress(Some(new));
+        }
         let sizes = self.sizes();
         let total: i32 = sizes.iter().map(|set| set.replicas).sum();
         let size = self.strategy.new_size(sizes[new].replicas, total);
@@ -208,7 +215,12 @@ impl Step<'_, '_, '_> {
                 self.revision =
                     meta::annotation(&self.sets[i].metadata, revision::REVISION).map(str::to_owned);
                 let name = meta::name(&self.sets[i].metadata).to_owned();
-                if conditions::get(&self.status, PROGRESSING).is_none() {
+                // A rollout that failed ends where the template is another one again.
+                let about_another = |c: &DeploymentCondition| {
+                    let message = c.message.as_deref().unwrap_or_default();
+                    c.reason.as_deref() == Some(TIMED_OUT) && !message.contains(&format!("{name:?}"))
+                };
+                if conditions::get(&self.status, PROGRESSING).is_none_or(about_another) {
                     self.note_progress("FoundNewReplicaSet", format!("Found new replica set {name:?}"));
                 }
                 Some(i)
@@ -333,42 +345,6 @@ impl Step<'_, '_, '_> {
                 self.changed |= self.draft.replica_sets.delete(&meta::key(&set.metadata), self.draft.now);
             }
         }
-    }
-
-    fn write_counts(&mut self, new: Option<usize>) {
-        let sets: Vec<&ReplicaSet> = self.sets.iter().map(Arc::as_ref).collect();
-        let status =
-            status::count(&self.deployment, &self.status, &sets, new.map(|i| sets[i]), self.draft.now);
-        self.write(status);
-    }
-
-    fn write_progress(&mut self, new: Option<usize>) {
-        let now = self.draft.now;
-        let sets: Vec<&ReplicaSet> = self.sets.iter().map(Arc::as_ref).collect();
-        let new = new.map(|i| sets[i]);
-        let mut after = status::count(&self.deployment, &self.status, &sets, new, now);
-        let due = status::progress(&self.deployment, &self.status, &mut after, new, now);
-        status::take_failures(&mut after, &sets, new);
-        if let Some(due) = due {
-            self.draft.due(due);
-        }
-        self.write(after);
-    }
-
-    fn write(&mut self, status: DeploymentStatus) {
-        let old = self.deployment.as_ref();
-        let revision =
-            self.revision.take().filter(|r| meta::annotation(&old.metadata, revision::REVISION) != Some(r));
-        if old.status.as_ref() == Some(&status) && revision.is_none() {
-            return;
-        }
-        self.changed |= self.draft.deployments.update(&meta::key(&old.metadata), |deployment| {
-            deployment.status = Some(status);
-            if let Some(revision) = revision {
-                let annotations = deployment.metadata.annotations.get_or_insert_default();
-                annotations.insert(revision::REVISION.to_owned(), revision);
-            }
-        });
     }
 }
 

@@ -1,8 +1,9 @@
 //! A node comes and goes.
 
 use gannet_protocols_model::Timestamp;
-use k8s_openapi::api::core::v1::{Node, NodeCondition, Taint};
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
 
+use super::pressure;
 use crate::control::meta;
 use crate::{Change, Kind, ObjectKey};
 
@@ -18,45 +19,27 @@ pub fn node_up(node: &Node, now: Timestamp) -> Vec<Change> {
         return Vec::new();
     }
     let mut changes = update(&new);
-    changes.push(event(
-        meta::name(&node.metadata),
-        "NodeReady",
-        format_status(&node.metadata.name, "NodeReady"),
-    ));
+    changes.push(status_is_now(meta::name(&node.metadata), "NodeReady"));
     changes
 }
 
 /// The node has fallen silent: its agent is gone, or the way to it. `why` is a sentence such as `the agent stopped
 /// reporting`. Nothing where that is known.
 pub fn node_down(node: &Node, why: &str, now: Timestamp) -> Vec<Change> {
-    if super::readiness(node) == "Unknown" && condition(node).is_some() {
+    if super::readiness(node) == "Unknown" && condition(node, "Ready").is_some() {
         return Vec::new();
     }
     let mut new = node.clone();
     set_ready(&mut new, "Unknown", "NodeStatusUnknown", why, now);
-    let taints = new.spec.get_or_insert_default().taints.get_or_insert_default();
-    if !taints.iter().any(|t| t.key == UNREACHABLE) {
-        taints.push(Taint {
-            key: UNREACHABLE.to_owned(),
-            effect: "NoSchedule".to_owned(),
-            time_added: Some(meta::time(now)),
-            value: None,
-        });
-    }
+    pressure::set_taint(&mut new, UNREACHABLE, true, now);
     let mut changes = update(&new);
-    let message = format_status(&node.metadata.name, "NodeNotReady");
-    changes.push(event(meta::name(&node.metadata), "NodeNotReady", message));
+    changes.push(status_is_now(meta::name(&node.metadata), "NodeNotReady"));
     changes
 }
 
 /// Notes that the node speaks; whether that is news.
 pub(super) fn mark_up(node: &mut Node, now: Timestamp) -> bool {
-    if let Some(spec) = &mut node.spec
-        && let Some(taints) = &mut spec.taints
-    {
-        taints.retain(|t| t.key != UNREACHABLE);
-        spec.taints = spec.taints.take().filter(|t| !t.is_empty());
-    }
+    pressure::set_taint(node, UNREACHABLE, false, now);
     if super::is_node_ready(node) {
         return false;
     }
@@ -64,8 +47,9 @@ pub(super) fn mark_up(node: &mut Node, now: Timestamp) -> bool {
     true
 }
 
-fn condition(node: &Node) -> Option<&NodeCondition> {
-    node.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == "Ready")
+/// A node's condition of this type.
+pub(super) fn condition<'a>(node: &'a Node, kind: &str) -> Option<&'a NodeCondition> {
+    node.status.as_ref()?.conditions.as_ref()?.iter().find(|c| c.type_ == kind)
 }
 
 fn set_ready(node: &mut Node, status: &str, reason: &str, message: &str, now: Timestamp) {
@@ -111,8 +95,9 @@ fn update(node: &Node) -> Vec<Change> {
     object.map(|object| Change::Update { kind: Kind::NODE, object }).into_iter().collect()
 }
 
-fn format_status(name: &Option<String>, status: &str) -> String {
-    format!("Node {} status is now: {status}", name.as_deref().unwrap_or_default())
+/// The event of a change of a node's status, in the words of Kubernetes.
+pub(super) fn status_is_now(name: &str, news: &str) -> Change {
+    event(name, news, format!("Node {name} status is now: {news}"))
 }
 
 /// An event about a node. As kubelet does it, the node's name stands for its uid: that is where `kubectl describe node`
@@ -126,6 +111,7 @@ pub(super) fn event(name: &str, reason: &str, message: String) -> Change {
         reason: reason.to_owned(),
         message,
         component: COMPONENT,
+        at: None,
     }
 }
 

@@ -1,14 +1,17 @@
 //! What nodes do to the world: they register, come and go, and report their pods. The shell calls these functions when a
 //! node speaks or falls silent; only [`sync_pods`] is part of a turn.
 
+mod conditions;
+mod containers;
 mod life;
 mod pods_ready;
+mod pressure;
 mod register;
 mod report;
 mod status;
 
 pub use life::{node_down, node_up};
-pub(crate) use pods_ready::sync_pods;
+pub(crate) use pods_ready::{are_gates_open, sync_pods};
 pub use register::node_registered;
 pub use report::{apply_report, node_event, pod_removed, pods_gone};
 

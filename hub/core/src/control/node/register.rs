@@ -1,27 +1,23 @@
 //! A node says what it is.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gannet_protocols_model::{ByteSize, CpuMillis, NodeInfo, NodeName, Timestamp};
 use k8s_openapi::api::core::v1::{Node, NodeAddress, NodeStatus, NodeSystemInfo};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::life;
+use super::{life, pressure};
 use crate::control::meta;
 use crate::{Change, Kind, ObjectKey, World};
 
 /// Remembers which labels came from the agent's configuration, so that one that it drops goes away here too.
 const AGENT_LABELS: &str = "gannet.io/agent-labels";
 
+/// Names of the extended resources that are a node's devices begin with this.
+const DEVICES: &str = "devices.gannet.dev/";
+
 /// The label prefixes that the hub alone sets.
 const RESERVED: [&str; 2] = ["kubernetes.io/", "node-role.kubernetes.io/"];
-
-/// The pressures that a node always states, with the words for their absence.
-const PRESSURES: [(&str, &str, &str); 3] = [
-    ("MemoryPressure", "AgentHasSufficientMemory", "agent has sufficient memory available"),
-    ("DiskPressure", "AgentHasNoDiskPressure", "agent has no disk pressure"),
-    ("PIDPressure", "AgentHasSufficientPID", "agent has sufficient PID available"),
-];
 
 /// Creates or updates a node from what it says of itself, and marks it ready: it speaks. Nothing where all that is known.
 ///
@@ -39,8 +35,10 @@ pub fn node_registered(world: &World, name: &NodeName, info: &NodeInfo, now: Tim
         spec.pod_cidr = Some(cidr);
     }
     set_status(&mut node, name, info);
-    set_conditions(&mut node, info, now);
-    let is_up = life::mark_up(&mut node, now);
+    let mut news = pressure::set_conditions(&mut node, info, now);
+    if life::mark_up(&mut node, now) {
+        news.push("NodeReady");
+    }
     if stored.is_some_and(|stored| **stored == node) {
         return Vec::new();
     }
@@ -54,13 +52,7 @@ pub fn node_registered(world: &World, name: &NodeName, info: &NodeInfo, now: Tim
     } else {
         changes.push(Change::Update { kind: Kind::NODE, object });
     }
-    if is_up {
-        changes.push(life::event(
-            name.as_str(),
-            "NodeReady",
-            format!("Node {name} status is now: NodeReady"),
-        ));
-    }
+    changes.extend(news.into_iter().map(|news| life::status_is_now(name.as_str(), news)));
     changes
 }
 
@@ -95,22 +87,42 @@ fn set_labels(node: &mut Node, name: &NodeName, info: &NodeInfo) {
     node.metadata.annotations = node.metadata.annotations.take().filter(|a| !a.is_empty());
 }
 
-fn set_status(node: &mut Node, name: &NodeName, info: &NodeInfo) {
-    let amounts = |cpu: CpuMillis, memory: ByteSize| -> BTreeMap<String, Quantity> {
+/// What there is of each resource and, less what is kept for the system, for pods.
+fn set_amounts(status: &mut NodeStatus, info: &NodeInfo) {
+    let amounts = |cpu: CpuMillis, memory: ByteSize, disk: ByteSize| -> BTreeMap<String, Quantity> {
         BTreeMap::from([
             ("cpu".to_owned(), Quantity(cpu.to_quantity())),
             ("memory".to_owned(), Quantity(memory.to_quantity())),
-            ("ephemeral-storage".to_owned(), Quantity(info.disk.to_quantity())),
+            ("ephemeral-storage".to_owned(), Quantity(disk.to_quantity())),
             ("pods".to_owned(), Quantity(info.max_pods.to_string())),
         ])
     };
+    let rest = |all: u64, reserved: u64| all.saturating_sub(reserved);
+    let mut capacity = amounts(info.cpu, info.memory, info.disk);
+    let mut allocatable = amounts(
+        CpuMillis(rest(info.cpu.0, info.cpu_reserved.0)),
+        ByteSize(rest(info.memory.0, info.memory_reserved.0)),
+        ByteSize(rest(info.disk.0, info.disk_reserved.0)),
+    );
+    // As Kubernetes does with the resources of a device plugin that went away: pods that have one still name it.
+    let former = status.capacity.iter().flatten().map(|(name, _)| name.as_str());
+    let former = former.filter(|name| name.starts_with(DEVICES) && !info.devices.contains_key(*name));
+    let gone: Vec<(String, u32)> = former.map(|name| (name.to_owned(), 0)).collect();
+    // Whatever a node says, it cannot make up a resource of another name.
+    let there = info.devices.iter().filter(|(name, _)| name.starts_with(DEVICES));
+    for (name, count) in there.map(|(name, count)| (name.clone(), *count)).chain(gone) {
+        capacity.insert(name.clone(), Quantity(count.to_string()));
+        allocatable.insert(name, Quantity(count.to_string()));
+    }
+    status.capacity = Some(capacity);
+    status.allocatable = Some(allocatable);
+}
+
+fn set_status(node: &mut Node, name: &NodeName, info: &NodeInfo) {
     let address = |kind: &str, address: String| NodeAddress { type_: kind.to_owned(), address };
     let host = if info.hostname.is_empty() { name.to_string() } else { info.hostname.clone() };
     let status: &mut NodeStatus = node.status.get_or_insert_default();
-    status.capacity = Some(amounts(info.cpu, info.memory));
-    let cpu = CpuMillis(info.cpu.0.saturating_sub(info.cpu_reserved.0));
-    let memory = ByteSize(info.memory.0.saturating_sub(info.memory_reserved.0));
-    status.allocatable = Some(amounts(cpu, memory));
+    set_amounts(status, info);
     status.addresses = Some(vec![address("InternalIP", info.address.to_string()), address("Hostname", host)]);
     status.node_info = Some(NodeSystemInfo {
         architecture: info.architecture.clone(),
@@ -124,25 +136,6 @@ fn set_status(node: &mut Node, name: &NodeName, info: &NodeInfo) {
         system_uuid: info.machine_id.clone(),
         ..NodeSystemInfo::default()
     });
-}
-
-/// The conditions that the node states. One that it no longer states is gone.
-fn set_conditions(node: &mut Node, info: &NodeInfo, now: Timestamp) {
-    let mut stated = BTreeSet::from(["Ready"]);
-    for (kind, reason, message) in PRESSURES {
-        stated.insert(kind);
-        if !info.conditions.iter().any(|c| c.kind == kind) {
-            life::set_condition(node, kind, "False", reason, message, now);
-        }
-    }
-    for condition in info.conditions.iter().filter(|c| c.kind != "Ready") {
-        stated.insert(&condition.kind);
-        let status = if condition.holds { "True" } else { "False" };
-        life::set_condition(node, &condition.kind, status, &condition.reason, &condition.message, now);
-    }
-    if let Some(conditions) = node.status.as_mut().and_then(|s| s.conditions.as_mut()) {
-        conditions.retain(|c| stated.contains(c.type_.as_str()));
-    }
 }
 
 fn free_pod_cidr(world: &World) -> String {

@@ -118,7 +118,48 @@ fn what_changes_is_written() {
     );
     assert_eq!(condition(&node, "DiskPressure")["status"], "False");
     assert_eq!(condition(&node, "DesiredRefused"), Value::Null);
-    assert_eq!(world.take_events(), Vec::<String>::new());
+    assert_eq!(
+        world.take_events(),
+        [
+            "Node/g7 NodeHasDiskPressure Node g7 status is now: NodeHasDiskPressure",
+            "Node/g7 NodeHasNoDiskPressure Node g7 status is now: NodeHasNoDiskPressure"
+        ]
+    );
+}
+
+#[test]
+fn devices_and_what_is_reserved() {
+    let mut world = TestWorld::new();
+    let amounts = |world: &TestWorld| {
+        let status = world.object(Kind::NODE, "g7")["status"].clone();
+        (status["capacity"].clone(), status["allocatable"].clone())
+    };
+    let devices = BTreeMap::from([
+        ("devices.gannet.dev/modbus".to_owned(), 2),
+        ("devices.gannet.dev/can".to_owned(), 1),
+        ("cpu".to_owned(), 1_000_000),
+    ]);
+    register(&mut world, "g7", &NodeInfo { devices, disk_reserved: ByteSize(1 << 30), ..info() });
+    let (capacity, allocatable) = amounts(&world);
+    assert_eq!(
+        capacity,
+        json!({"cpu": "4", "memory": "1Gi", "ephemeral-storage": "8Gi", "pods": "110",
+               "devices.gannet.dev/modbus": "2", "devices.gannet.dev/can": "1"})
+    );
+    assert_eq!(
+        allocatable,
+        json!({"cpu": "3900m", "memory": "960Mi", "ephemeral-storage": "7Gi", "pods": "110",
+               "devices.gannet.dev/modbus": "2", "devices.gannet.dev/can": "1"})
+    );
+    // A device that went away stays listed, with nothing of it left; so does its class, until the node is made anew.
+    for devices in [BTreeMap::from([("devices.gannet.dev/can".to_owned(), 1)]), BTreeMap::new()] {
+        let left = devices.get("devices.gannet.dev/can").map_or("0", |_| "1");
+        register(&mut world, "g7", &NodeInfo { devices, ..info() });
+        for amounts in [amounts(&world).0, amounts(&world).1] {
+            assert_eq!(amounts["devices.gannet.dev/modbus"], "0");
+            assert_eq!(amounts["devices.gannet.dev/can"], left);
+        }
+    }
 }
 
 #[test]

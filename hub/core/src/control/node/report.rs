@@ -6,9 +6,9 @@ use std::sync::Arc;
 use gannet_protocols_model::{EventKind, NodeEvent, NodeName, PodStatus, PodUid, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 
-use super::{life, status};
+use super::status;
 use crate::control::meta;
-use crate::{Change, Kind, ObjectKey, Precondition, World};
+use crate::{Change, Kind, ObjectKey, Precondition, World, compile};
 
 const COMPONENT: &str = "gannet-agent";
 
@@ -23,7 +23,10 @@ pub fn apply_report(world: &World, node: &NodeName, report: &PodStatus, now: Tim
         return None;
     }
     let host = world.nodes.get(&ObjectKey::new("", node.as_str()));
-    let new = status::status(pod, report, host.map(Arc::as_ref), now);
+    let own = compile::manifest_of(world, pod);
+    let failed = report.rolled_back.as_ref().map(|rolled_back| rolled_back.failed);
+    let current = own.is_some() && (own == Some(report.manifest) || own == failed);
+    let new = status::status(pod, report, current, host.map(Arc::as_ref), now);
     if pod.status.as_ref() == Some(&new) {
         return None;
     }
@@ -49,22 +52,22 @@ pub fn pods_gone(world: &World, node: &NodeName, listed: &BTreeSet<PodUid>) -> V
         .collect()
 }
 
-/// The event that a node has told of; `None` where it is about a pod that does not exist any more, or not there.
+/// The event that a node has told of, with the time at which it saw it; `None` where it is about a pod that does not exist any more, or not there.
 pub fn node_event(world: &World, node: &NodeName, event: &NodeEvent) -> Option<Change> {
     let warning = event.kind == EventKind::Warning;
     let (reason, message) = (event.reason.clone(), event.message.clone());
+    let (component, at) = (COMPONENT, Some(event.at));
     let Some(uid) = &event.pod else {
-        let Change::Event { kind, key, uid, .. } = life::event(node.as_str(), &reason, String::new()) else {
-            return None;
-        };
-        return Some(Change::Event { kind, key, uid, warning, reason, message, component: COMPONENT });
+        // As kubelet does it, the node's name stands for its uid.
+        let (key, uid) = (ObjectKey::new("", node.as_str()), node.to_string());
+        return Some(Change::Event { kind: Kind::NODE, key, uid, warning, reason, message, component, at });
     };
     let (key, pod) = find(world, uid)?;
     if meta::node_name(pod) != Some(node.as_str()) {
         return None;
     }
     let (key, uid) = (key.clone(), uid.to_string());
-    Some(Change::Event { kind: Kind::POD, key, uid, warning, reason, message, component: COMPONENT })
+    Some(Change::Event { kind: Kind::POD, key, uid, warning, reason, message, component, at })
 }
 
 fn find<'a>(world: &'a World, uid: &PodUid) -> Option<(&'a ObjectKey, &'a Arc<Pod>)> {
