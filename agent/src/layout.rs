@@ -43,6 +43,11 @@ impl Layout {
         self.pods.clone()
     }
 
+    /// A folder that is there while the agent finds out whether pods can have users of their own.
+    pub(crate) fn user_namespace_trial(&self) -> PathBuf {
+        self.pods.with_extension("users")
+    }
+
     pub(crate) fn pod(&self, uid: &PodUid) -> PathBuf {
         self.pods().join(uid.as_str())
     }

@@ -25,6 +25,8 @@ mod reconcile_task;
 mod reserve;
 mod rollback;
 mod room;
+#[cfg(test)]
+mod sample;
 mod tls;
 mod usage;
 mod watchdog;

@@ -1,6 +1,7 @@
 //! Keeps the pod network as the network document and the node's own pods say.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,22 +27,25 @@ pub(crate) struct Wish {
     pub(crate) local: BTreeMap<PodUid, LocalPod>,
 }
 
-/// The node's own pods, as services need to know them.
+/// The node's own pods, as services need to know them. One in the node's own network is reached at the node's address.
 pub(crate) fn local_pods(
     desired: &DesiredWorld,
     observed: &Observed,
     statuses: &BTreeMap<PodUid, PodStatus>,
+    node: Ipv4Addr,
 ) -> BTreeMap<PodUid, LocalPod> {
     let mut local = BTreeMap::new();
     for (uid, status) in statuses {
         let wanted = desired.pods.get(uid);
         let manifest = wanted.and_then(|w| w.manifest.as_ref());
         let host_network = manifest.is_some_and(|m| m.host_network);
-        let address = observed.pods.get(uid).and_then(|p| p.sandbox.as_ref()).and_then(|s| s.ip);
-        let Some(ip) = address.filter(|_| !host_network) else { continue };
+        let sandbox = observed.pods.get(uid).and_then(|p| p.sandbox.as_ref());
+        let Some(ip) = sandbox.and_then(|s| if host_network { Some(node) } else { s.ip }) else { continue };
         // A pod that is being stopped gets no new connections.
         let stopping = wanted.is_none_or(|w| w.entry.stop_within_seconds.is_some());
-        let host_ports = manifest.iter().flat_map(|m| host_ports(m)).collect();
+        // Its programs listen at the node's ports themselves.
+        let led = manifest.filter(|_| !host_network);
+        let host_ports = led.into_iter().flat_map(|m| host_ports(m)).collect();
         local.insert(uid.clone(), LocalPod { ip, ready: status.is_ready() && !stopping, host_ports });
     }
     local

@@ -11,11 +11,12 @@ use gannet_agent_runtime::{Runtime, RuntimeConfig, RuntimeEvent};
 use gannet_images::ImageStore;
 use gannet_protocols_model::Session;
 use tokio::sync::{mpsc, watch};
+use tracing::info;
 
 use crate::clock::Clock;
 use crate::config::RunConfig;
 use crate::data_folder;
-use crate::executor::{Looked, Tools, allocatable};
+use crate::executor::{Looked, Tools, allocatable, try_users};
 use crate::layout::Layout;
 use crate::ledger::Ledger;
 use crate::network::Wish;
@@ -63,7 +64,9 @@ pub(crate) async fn open(config: &RunConfig) -> anyhow::Result<Opened> {
     let (wish, wishes) = watch::channel(Arc::new(Wish::default()));
     let devices = Arc::new(devices);
     let given = given(config, &devices);
+    let user_namespaces = user_namespaces(layout.user_namespace_trial()).await;
     let tools = Tools {
+        user_namespaces,
         layout: layout.clone(),
         clock: clock.clone(),
         ledger: Arc::clone(&ledger),
@@ -83,6 +86,18 @@ pub(crate) async fn open(config: &RunConfig) -> anyhow::Result<Opened> {
         looked: Looked::default(),
     };
     Ok(Opened { layout, reserve, clock, ledger, session, tools: Arc::new(tools), wish, exits, _lock: lock })
+}
+
+/// Whether pods can have users of their own; refused by name where they cannot.
+async fn user_namespaces(scratch: PathBuf) -> bool {
+    let tried = tokio::task::spawn_blocking(move || try_users(&scratch)).await;
+    match tried.unwrap_or_else(|error| Err(error.into())) {
+        Ok(()) => true,
+        Err(error) => {
+            info!(reason = format!("{error:#}"), "pods with hostUsers: false are refused on this node");
+            false
+        }
+    }
 }
 
 /// What the configuration says of the node.

@@ -258,13 +258,13 @@ impl Reconciler {
 
     /// Plans and starts what is to be done. Returns when to look again.
     fn turn(&mut self) -> Option<Timestamp> {
-        let now = self.clock.now();
         self.settle_desired();
         for _ in 0..MAX_PLANS {
-            if !self.act(now) {
+            if !self.act() {
                 break;
             }
         }
+        let now = self.clock.now();
         let next_probe = self.probe(now);
         let statuses = self.publish(now);
         self.persist.look(&self.observed);
@@ -281,7 +281,9 @@ impl Reconciler {
     }
 
     /// Plans once and starts what is to be done. True where a part of it was a mere note, so that there may be more.
-    fn act(&mut self, now: Timestamp) -> bool {
+    fn act(&mut self) -> bool {
+        // Not that of the plan before: what was noted meanwhile would lie in the future.
+        let now = self.clock.now();
         let mut noted = false;
         let mut work: BTreeMap<PodUid, Vec<Action>> = BTreeMap::new();
         for action in plan(&self.desired, &self.observed, now) {
@@ -354,7 +356,7 @@ impl Reconciler {
         let statuses: Statuses = Arc::new(observed_statuses(&self.desired, &self.observed, now));
         let wish = Wish {
             document: self.document.clone(),
-            local: local_pods(&self.desired, &self.observed, &statuses),
+            local: local_pods(&self.desired, &self.observed, &statuses, self.executor.node_ip()),
         };
         self.out.wish.send_if_modified(|last| {
             let new = **last != wish;

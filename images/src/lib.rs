@@ -2,7 +2,7 @@
 //!
 //! - In: an [`gannet_protocols_model::ImageReference`], a [`RegistryConfig`], a folder. All that comes from a registry is
 //!   hostile: bounded, checked by digest, and unpacked so that no entry of a layer can touch anything outside its folder.
-//! - Out: an [`Image`] (its configuration and layers) and, through [`mount_rootfs`], a root file system.
+//! - Out: an [`Image`] (its configuration and layers) and, through [`mount_rootfs`] or [`mount_mapped_rootfs`], a root file system.
 //! - Invariants: what lies under `blobs/` and `layers/` is whole, whatever moment the power went; a layer exists once,
 //!   however many images share it; a reference points only to images that were complete when it was written.
 //!
@@ -14,6 +14,7 @@
 mod config;
 mod layer;
 mod manifest;
+mod mapped;
 mod overlay;
 mod pack;
 mod platform;
@@ -27,6 +28,7 @@ pub use layer::unpack::UnpackError;
 pub use manifest::{
     Descriptor, Document, DocumentError, ImageManifest, Index, MAX_LAYERS, MAX_MANIFEST_BYTES, media,
 };
+pub use mapped::{MappedUsers, mount_mapped_rootfs, try_mapped};
 pub use overlay::{MountError, mount_rootfs, unmount};
 pub use pack::{PackConfig, PackFile, Packed, pack};
 pub use platform::Platform;

@@ -26,7 +26,7 @@ pub struct MountError {
     source: io::Error,
 }
 
-fn failed<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> MountError {
+pub(crate) fn failed<E: Into<io::Error>>(action: &'static str, path: &Path) -> impl FnOnce(E) -> MountError {
     let path = path.to_owned();
     move |source| MountError { action, path, source: source.into() }
 }
@@ -54,7 +54,17 @@ pub fn mount_rootfs(image: &Image, upper: &Path, work: &Path, target: &Path) -> 
     } else {
         lower
     };
-    let direct = options(&lower, upper, work);
+    mount_overlay(&lower, upper, work, target)
+}
+
+/// Mounts these folders, the highest first, below a writable one.
+pub(crate) fn mount_overlay(
+    lower: &[PathBuf],
+    upper: &Path,
+    work: &Path,
+    target: &Path,
+) -> Result<(), MountError> {
+    let direct = options(lower, upper, work);
     if direct.len() <= MAX_OPTIONS {
         return mount(&direct, target);
     }
@@ -86,7 +96,7 @@ pub fn unmount(target: &Path) -> Result<(), MountError> {
 
 /// The layers, highest first. Overlayfs refuses a folder twice; of a layer that is in an image twice the upper one
 /// alone has the same effect, as it brings the same files and hides the same ones.
-fn lower_dirs(image: &Image) -> Vec<PathBuf> {
+pub(crate) fn lower_dirs(image: &Image) -> Vec<PathBuf> {
     let mut dirs: Vec<PathBuf> = Vec::new();
     for dir in image.layer_dirs.iter().rev() {
         if !dirs.contains(dir) {
@@ -137,7 +147,7 @@ fn mount(options: &[u8], target: &Path) -> Result<(), MountError> {
 }
 
 /// The writable folder of the overlay that is mounted at `target`.
-fn mounted_upper(target: &Path) -> io::Result<Option<PathBuf>> {
+pub(crate) fn mounted_upper(target: &Path) -> io::Result<Option<PathBuf>> {
     let target = fs::canonicalize(target)?;
     let mounts = fs::read_to_string("/proc/self/mountinfo")?;
     Ok(mounts.lines().rev().find_map(|line| upper_of(line, &target)))

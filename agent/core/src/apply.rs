@@ -1,6 +1,6 @@
 //! How facts change what is observed, and the events that they are worth.
 
-use gannet_protocols_model::{Digest, ImageReference, NodeEvent, PodUid, Timestamp};
+use gannet_protocols_model::{Digest, ImageReference, NodeEvent, PodUid, PullPolicy, Timestamp};
 
 use crate::apply_pod::Change;
 use crate::desired::DesiredWorld;
@@ -150,7 +150,7 @@ impl Observed {
     }
 }
 
-/// Events for each container that uses an image and does not run.
+/// Events for each container that waits for an image. One that is never to pull learns nothing of another's pull.
 fn tell_users<'a>(
     image: &ImageReference,
     desired: &'a DesiredWorld,
@@ -163,7 +163,8 @@ fn tell_users<'a>(
         let manifests =
             wanted.manifest.iter().chain(wanted.instead.iter().filter_map(|i| i.waits_for.as_ref()));
         let mut containers = manifests.flat_map(|m| m.all_containers());
-        if let Some(container) = containers.find(|c| c.image == *image) {
+        if let Some(container) = containers.find(|c| c.image == *image && c.pull_policy != PullPolicy::Never)
+        {
             events.extend(tell(&Teller { pod: uid, at: now }, &container.name));
         }
     }

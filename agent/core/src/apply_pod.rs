@@ -10,7 +10,7 @@ use crate::container_id::ContainerId;
 use crate::desired::DesiredPod;
 use crate::event::Teller;
 use crate::fact::{PodFact, PodStep};
-use crate::observed::{Failure, Live, LiveState, ObservedContainer, ObservedPod, Sandbox};
+use crate::observed::{Failure, Live, LiveState, ObservedContainer, ObservedPod, REMOVAL_FAILED, Sandbox};
 use crate::probes::ProbeKind;
 use crate::record::PodEnd;
 use crate::resize::{DEFERRED, INFEASIBLE};
@@ -147,9 +147,10 @@ impl Change<'_> {
             PodStep::Sandbox => {
                 ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: {message}"))
             }
-            PodStep::Removal => ("FailedKillPod", format!("error killing pod: {message}")),
+            PodStep::Removal => (REMOVAL_FAILED, format!("error killing pod: {message}")),
         };
-        let failure = Failure::after(pod.failure.as_ref(), reason, message, self.now);
+        let failure =
+            Failure::after(pod.failure.as_ref().filter(|f| f.reason == reason), reason, message, self.now);
         let told = failure.times == 1;
         pod.failure = Some(failure);
         if told { vec![self.teller().warning(None, reason, text)] } else { Vec::new() }

@@ -165,6 +165,9 @@ pub struct Failure {
     pub backoff: Backoff,
 }
 
+/// Why a pod that is to be removed is still there.
+pub(crate) const REMOVAL_FAILED: &str = "FailedKillPod";
+
 impl Failure {
     /// One more failure after `previous`.
     pub(crate) fn after(

@@ -135,7 +135,10 @@ impl Teller<'_> {
             ready: if init { succeeded } else { running && observed.is_some_and(|o| o.is_ready(container)) },
             started: running && observed.is_some_and(|o| o.is_started(container)),
             resources: resize(self.pod, container).map(|r| r.has),
-            image_id: history.and_then(|h| h.image.as_ref()).filter(|_| live.is_some()).map(|i| i.digest),
+            image_id: history
+                .filter(|h| live.is_some() || h.last.is_some())
+                .and_then(|h| h.image.as_ref())
+                .map(|i| i.digest),
             container_id: live.map(|l| container_id(self.uid, name, l)),
             state,
         }
@@ -155,9 +158,10 @@ impl Teller<'_> {
         if !turn {
             return waiting("PodInitializing", String::new());
         }
+        // kubelet's default is one for all containers: `kubectl get` makes `Init:0/1` of it.
         let not_started = || {
             let has_init = self.manifest.is_some_and(|m| !m.init_containers.is_empty());
-            waiting(if has_init && !init { "PodInitializing" } else { "ContainerCreating" }, String::new())
+            waiting(if has_init { "PodInitializing" } else { "ContainerCreating" }, String::new())
         };
         self.trouble(container).unwrap_or_else(not_started)
     }

@@ -35,7 +35,7 @@ fn node(policy: &str, containers: &[&str]) -> Node {
 #[test]
 fn from_nothing_to_running() {
     let mut node = node("Always", &["init:i", "a"]);
-    check(&node, "Pending i=ContainerCreating(0) a=PodInitializing(0)");
+    check(&node, "Pending i=PodInitializing(0) a=PodInitializing(0)");
     node.settle();
     check(&node, "Running i=Completed:0(0)+ a=running(0)+");
 }
@@ -130,6 +130,11 @@ fn what_holds_a_container_up() {
     check(&node, "Pending a=ContainerCreating(0)");
     assert_eq!(node.status("p").message.as_deref(), Some("no address left"));
     assert_eq!(node.events.last().map(|e| e.reason.as_str()), Some("FailedCreatePodSandBox"));
+    // Its back-off does not keep it from being removed; that of a removal that failed does.
+    node.change("p", |p| p.entry.stop_within_seconds = Some(30));
+    assert_eq!(node.plan_text(), ["remove p"]);
+    node.pod_fact(&uid("p"), PodFact::Failed { step: PodStep::Removal, message: "busy".into() });
+    assert_eq!((node.plan_text().len(), node.wake()), (0, Some(10)));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use gannet_protocols_model::{Container, Digest, ImageReference, Manifest, PodUid
 use crate::action::Action;
 use crate::container_id::ContainerId;
 use crate::desired::{DesiredPod, DesiredWorld};
-use crate::observed::{Live, Observed, ObservedPod};
+use crate::observed::{Live, Observed, ObservedPod, REMOVAL_FAILED};
 use crate::record::PodEnd;
 use stop::Stop;
 use wanted::Wanted;
@@ -190,7 +190,12 @@ impl<'a> Planner<'a> {
         manifest: Option<&'a Manifest>,
         grace: u32,
     ) {
-        if !self.stop_all(uid, pod, manifest, grace) && self.retry(pod) {
+        if self.stop_all(uid, pod, manifest, grace) {
+            return;
+        }
+        // A removal that failed waits; what keeps the pod from being started does not keep it from being removed.
+        let failed = pod.failure.as_ref().is_some_and(|f| f.reason == REMOVAL_FAILED);
+        if !failed || self.retry(pod) {
             self.actions.push(Action::RemovePod { pod: uid.clone() });
         }
     }

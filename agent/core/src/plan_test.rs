@@ -169,6 +169,15 @@ fn pull_policies() {
     node.want("r", manifest("Always", &["x"]));
     edit(&mut node, "r", |m| m.containers[0].pull_policy = PullPolicy::Never);
     assert_eq!(node.settle(), ["prepare r"]);
+    // Another pod's pull of that image is none of its business.
+    node.events.clear();
+    node.want("s", manifest("Always", &["missing"]));
+    node.want("t", manifest("Always", &["missing"]));
+    edit(&mut node, "t", |m| m.containers[0].pull_policy = PullPolicy::Never);
+    node.settle();
+    let told =
+        |pod: &str| node.events.iter().filter(|e| e.pod == Some(uid(pod)) && e.reason == "Failed").count();
+    assert_eq!((told("s"), told("t")), (2, 0));
 }
 
 #[test]

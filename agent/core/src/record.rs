@@ -91,6 +91,10 @@ pub struct ContainerRecord {
     /// Whether it is ended for another run, whatever the restart policy says: its definition changed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub renew: bool,
+    /// When its run was asked to end because the pod leaves: an agent that is restarted gives it no more than what is left
+    /// of its grace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leaving_since: Option<Timestamp>,
     /// What its run has of the node's CPU and memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,

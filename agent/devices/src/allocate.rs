@@ -160,7 +160,9 @@ pub(crate) fn nodes(class: &DeviceClass, unit: &Unit, place: &mut usize) -> Vec<
 
 fn path_in_container(class: &DeviceClass, found: &Path, place: usize) -> PathBuf {
     match &class.container_path {
-        None => found.to_owned(),
+        None if found.starts_with("/dev") => found.to_owned(),
+        // Containers have devices below /dev alone.
+        None => Path::new("/dev").join(found.file_name().unwrap_or_default()),
         Some(folder) if folder.as_os_str().as_encoded_bytes().ends_with(b"/") => {
             folder.join(found.file_name().unwrap_or_default())
         }

@@ -121,18 +121,20 @@ fn what_is_gone_is_replaced_and_stays_reserved() {
 
 #[test]
 fn places_in_the_container() {
-    let check = |path: Option<&str>, expect: &[&str]| {
+    let check_at = |folder: &str, path: Option<&str>, expect: &[&str]| {
         let mut class = class("m", 1);
         if let Some(path) = path {
             class = class.container_path(path).unwrap();
         }
         let mut place = 0;
-        let units = [unit("/dev/ttyUSB3", 0), unit("/dev/ttyUSB5", 1)];
+        let units = [unit(&format!("{folder}/ttyUSB3"), 0), unit(&format!("{folder}/ttyUSB5"), 1)];
         let nodes = units.iter().flat_map(|u| nodes(&class, u, &mut place)).collect::<Vec<_>>();
         let paths: Vec<_> = nodes.iter().map(|n| n.path_in_container.to_str().unwrap()).collect();
         assert_eq!(paths, expect, "{path:?}");
         assert!(nodes.iter().all(|n| n.access == "rw" && n.major == 188));
     };
+    let check = |path, expect: &[&str]| check_at("/dev", path, expect);
+    check_at("/srv/ports", None, &["/dev/ttyUSB3", "/dev/ttyUSB5"]);
     check(None, &["/dev/ttyUSB3", "/dev/ttyUSB5"]);
     check(Some("/dev/modbus"), &["/dev/modbus", "/dev/modbus1"]);
     check(Some("/dev/serial/"), &["/dev/serial/ttyUSB3", "/dev/serial/ttyUSB5"]);

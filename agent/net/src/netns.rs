@@ -3,6 +3,7 @@
 use std::fs;
 use std::future::Future;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -26,6 +27,27 @@ pub(crate) fn ensure(path: &Path) -> Result<bool, NetError> {
     let result = made.join().unwrap_or(Err(nix::Error::ECHILD));
     result.map_err(io::Error::from).map_err(NetError::file("create network namespace", path))?;
     Ok(true)
+}
+
+/// Ensures that `path` holds the namespace that is mounted at `other`.
+pub(crate) fn adopt(path: &Path, other: &Path) -> Result<(), NetError> {
+    if same(path, other) {
+        return Ok(());
+    }
+    if !holds(other) {
+        let missing = io::Error::other("no namespace is mounted there");
+        return Err(NetError::file("adopt network namespace", other)(missing));
+    }
+    remove(path)?;
+    fs::File::create(path).map_err(NetError::file("create", path))?;
+    let bound = mount(Some(other), path, None::<&str>, MsFlags::MS_BIND, None::<&str>);
+    bound.map_err(io::Error::from).map_err(NetError::file("adopt network namespace", path))
+}
+
+/// Whether the same namespace is mounted at both.
+pub(crate) fn same(path: &Path, other: &Path) -> bool {
+    let number = |path: &Path| fs::metadata(path).map(|data| (data.dev(), data.ino())).ok();
+    holds(path) && holds(other) && number(path) == number(other)
 }
 
 /// Whether a namespace is mounted at `path`.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gannet_protocols_model::{Digest, Network, PodUid, Protocol};
 use ipnet::Ipv4Net;
@@ -106,7 +106,7 @@ impl PodNetwork {
         Ok(Self { config, dir, node, netlink, state: Mutex::new(state) })
     }
 
-    fn paths(dir: &std::path::Path, uid: &PodUid) -> (PathBuf, PathBuf) {
+    fn paths(dir: &Path, uid: &PodUid) -> (PathBuf, PathBuf) {
         (dir.join(format!("{uid}.ns")), dir.join(format!("{uid}.json")))
     }
 
@@ -158,16 +158,22 @@ impl PodNetwork {
     }
 
     /// Ensures that a pod has a namespace with an address on the bridge. `host_ports` are the ports of the node that are to
-    /// lead to it: one that another pod or a program of the node has is refused.
+    /// lead to it: one that another pod or a program of the node has is refused. `made` is where the pod's namespace is
+    /// mounted, for a pod that has one already because it belongs to its user namespace.
     pub async fn attach(
         &self,
         uid: &PodUid,
         host_ports: &BTreeSet<NodePort>,
+        made: Option<&Path>,
     ) -> Result<Attachment, NetError> {
         let (ns, record) = Self::paths(&self.dir, uid);
         let mut state = self.state.lock().await;
         if let Some(record) = state.attached.get(uid) {
-            return Ok(Attachment { netns: ns, ip: record.ip });
+            if made.is_none_or(|made| netns::same(&ns, made)) {
+                return Ok(Attachment { netns: ns, ip: record.ip });
+            }
+            // The pod was made anew: what it had leads nowhere.
+            state.attached.remove(uid);
         }
         let (Some(range), Some(bridge)) = (state.range, state.bridge) else { return Err(NetError::NoRange) };
         state.claim(host_ports)?;
@@ -177,7 +183,10 @@ impl PodNetwork {
         netns::remove(&ns)?;
         let host_end = host_end(uid);
         link::remove(&self.netlink.handle, &host_end).await?;
-        netns::ensure(&ns)?;
+        match made {
+            Some(made) => netns::adopt(&ns, made)?,
+            None => drop(netns::ensure(&ns)?),
+        }
         let node = self.node.try_clone().map_err(NetError::file("duplicate", &ns))?;
         let (at, name) = (ns.clone(), host_end.clone());
         let inside = move || async move {
@@ -334,7 +343,7 @@ fn host_end(uid: &PodUid) -> String {
 }
 
 /// The pods that have files in the folder.
-fn recorded(dir: &std::path::Path) -> Result<BTreeSet<PodUid>, NetError> {
+fn recorded(dir: &Path) -> Result<BTreeSet<PodUid>, NetError> {
     let entries = match fs::read_dir(dir) {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
         other => other.map_err(NetError::file("read", dir))?,
@@ -349,7 +358,7 @@ fn recorded(dir: &std::path::Path) -> Result<BTreeSet<PodUid>, NetError> {
 }
 
 /// The folder lies in memory (`/run`) and need not outlive a power cut: no fsync.
-fn write_record(path: &std::path::Path, record: &Record) -> Result<(), NetError> {
+fn write_record(path: &Path, record: &Record) -> Result<(), NetError> {
     let temporary = path.with_extension("tmp");
     let bytes = serde_json::to_vec(record).unwrap_or_default();
     fs::write(&temporary, bytes)
@@ -357,7 +366,7 @@ fn write_record(path: &std::path::Path, record: &Record) -> Result<(), NetError>
         .map_err(NetError::file("write", path))
 }
 
-fn remove_file(path: &std::path::Path) -> Result<(), NetError> {
+fn remove_file(path: &Path) -> Result<(), NetError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(NetError::file("remove", path)(e)),
         _ => Ok(()),

@@ -100,12 +100,12 @@ fn pods_services_names_and_nothing_left() {
         output("ip", &["link", "set", "lo", "up"]);
         let (a, b): (PodUid, PodUid) = ("pod-a".parse().unwrap(), "pod-b".parse().unwrap());
         let network = PodNetwork::open(config(folder.path())).await.unwrap();
-        assert!(network.attach(&a, &BTreeSet::new()).await.is_err(), "no range is known yet");
+        assert!(network.attach(&a, &BTreeSet::new(), None).await.is_err(), "no range is known yet");
         network.configure("10.42.7.0/24").await.unwrap();
-        let pod_a = network.attach(&a, &BTreeSet::new()).await.unwrap();
-        let pod_b = network.attach(&b, &BTreeSet::new()).await.unwrap();
+        let pod_a = network.attach(&a, &BTreeSet::new(), None).await.unwrap();
+        let pod_b = network.attach(&b, &BTreeSet::new(), None).await.unwrap();
         assert_eq!(
-            network.attach(&a, &BTreeSet::new()).await.unwrap(),
+            network.attach(&a, &BTreeSet::new(), None).await.unwrap(),
             pod_a,
             "attaching again changes nothing"
         );
@@ -153,7 +153,7 @@ fn pods_services_names_and_nothing_left() {
 
         // A pod that gets the address of one that has just gone is reached at once, whatever ARP caches say.
         let c: PodUid = "pod-c".parse().unwrap();
-        let pod_c = network.attach(&c, &BTreeSet::new()).await.unwrap();
+        let pod_c = network.attach(&c, &BTreeSet::new(), None).await.unwrap();
         assert_eq!(pod_c.ip, pod_b.ip);
         serve(&pod_c, "c");
         assert_eq!(ask((pod_c.ip, 8080)).unwrap(), "c");
@@ -195,9 +195,9 @@ fn ports_of_the_node_have_one_owner() {
         let network = PodNetwork::open(config(folder)).await.unwrap();
         network.configure("10.42.7.0/24").await.unwrap();
         let (a, b): (PodUid, PodUid) = ("pod-a".parse().unwrap(), "pod-b".parse().unwrap());
-        let pod_a = network.attach(&a, &ports(&[(Protocol::Tcp, 8080)])).await.unwrap();
+        let pod_a = network.attach(&a, &ports(&[(Protocol::Tcp, 8080)]), None).await.unwrap();
         let refused = async |network: &PodNetwork, wanted, expect: &str| {
-            let error = network.attach(&b, &ports(&[wanted])).await.unwrap_err().to_string();
+            let error = network.attach(&b, &ports(&[wanted]), None).await.unwrap_err().to_string();
             assert_eq!(error, expect);
         };
         refused(&network, (Protocol::Tcp, 8080), "cannot open hostport 8080/tcp: it leads to pod pod-a")
@@ -225,7 +225,7 @@ fn ports_of_the_node_have_one_owner() {
         assert_eq!(ask((NODE.0, 9090)).unwrap(), "a");
 
         network.detach(&a).await.unwrap();
-        network.attach(&b, &ports(&[(Protocol::Tcp, 8080), (Protocol::Udp, 9090)])).await.unwrap();
+        network.attach(&b, &ports(&[(Protocol::Tcp, 8080), (Protocol::Udp, 9090)]), None).await.unwrap();
         network.shutdown().await.unwrap();
     });
 }
@@ -245,7 +245,7 @@ fn addresses_and_the_name_servers_port_may_be_taken() {
         let tcp = TcpListener::bind("0.0.0.0:53").unwrap();
         network.configure("10.42.7.0/24").await.unwrap();
         let a: PodUid = "pod-a".parse().unwrap();
-        let pod_a = network.attach(&a, &BTreeSet::new()).await.unwrap();
+        let pod_a = network.attach(&a, &BTreeSet::new(), None).await.unwrap();
         network.apply(&document(&[&a]), &local(&[(&a, &pod_a, true)])).await.unwrap();
         let server = network.dns_address().await.unwrap();
         let ask_dns =

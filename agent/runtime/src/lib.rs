@@ -17,6 +17,7 @@ mod host;
 mod pod;
 mod runtime;
 mod session;
+mod users;
 mod zygote;
 
 pub use config::{Changed, ContainerSpec, DeviceChange, PodSandbox, PodState, RuntimeConfig, RuntimeEvent};

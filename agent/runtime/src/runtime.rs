@@ -40,27 +40,29 @@ const EVENTS: usize = 64;
 /// Runs containers. Cheap to clone; dropping the last clone stops none of them.
 #[derive(Debug, Clone)]
 pub struct Runtime {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
+pub(crate) struct Inner {
     pods_dir: PathBuf,
     zygote: mpsc::Sender<Fork>,
     events: mpsc::Sender<RuntimeEvent>,
-    pods: Mutex<BTreeMap<PodUid, Pod>>,
+    pub(crate) pods: Mutex<BTreeMap<PodUid, Pod>>,
+    /// Users that were promised to pods which may not be made yet.
+    pub(crate) users: Mutex<BTreeMap<PodUid, IdRange>>,
     filters: Filters,
     /// Aborted when dropped.
     tasks: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug, Clone)]
-struct Pod {
+pub(crate) struct Pod {
     calls: mpsc::Sender<Call>,
-    sandbox: Sandbox,
+    pub(crate) sandbox: Sandbox,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -88,6 +90,7 @@ impl Runtime {
             zygote,
             events,
             pods: Mutex::new(BTreeMap::new()),
+            users: Mutex::default(),
             filters: Filters::default(),
             tasks: Mutex::new(tasks),
         };
@@ -98,7 +101,7 @@ impl Runtime {
         Ok((runtime, receiver))
     }
 
-    fn layout(&self, uid: &PodUid) -> PodLayout {
+    pub(crate) fn layout(&self, uid: &PodUid) -> PodLayout {
         PodLayout::new(self.inner.pods_dir.join(uid.as_str()))
     }
 
@@ -334,45 +337,20 @@ impl Runtime {
         self.ask(uid, action).await.map(drop)
     }
 
-    /// Where the network namespace of a pod with users of its own is mounted, once [`Self::ensure_pod`] has made it.
-    pub fn network_namespace(&self, uid: &PodUid) -> PathBuf {
-        self.layout(uid).namespace("net")
-    }
-
-    /// Where the user namespace of a pod with users of its own is mounted, once [`Self::ensure_pod`] has made it.
-    pub fn user_namespace(&self, uid: &PodUid) -> PathBuf {
-        self.layout(uid).namespace("user")
-    }
-
-    /// Users for a new pod: the first block of 65,536 that no pod here has; the pod's own where it has some. None where all
-    /// are taken.
-    pub fn free_users(&self, uid: &PodUid) -> Option<IdRange> {
-        const BLOCK: u32 = 65_536;
-        let pods = lock(&self.inner.pods);
-        if let Some(held) = pods.get(uid).and_then(|pod| pod.sandbox.users) {
-            return Some(held);
-        }
-        let taken: BTreeSet<u32> =
-            pods.values().filter_map(|pod| pod.sandbox.users.map(|r| r.first)).collect();
-        // The last block holds the number that stands for nobody.
-        let first = (1..u32::MAX / BLOCK).map(|n| n * BLOCK).find(|first| !taken.contains(first))?;
-        Some(IdRange { first, count: BLOCK })
-    }
-
     /// Removes a pod with all its containers, and ends its shim. Fine where there is none.
     ///
     /// # Errors
     /// Something could not be removed; ask again.
     pub async fn remove_pod(&self, uid: &PodUid) -> Result<(), RuntimeError> {
         let Some(pod) = self.find(uid) else {
-            lock(&self.inner.pods).remove(uid);
+            self.forget(uid);
             return Ok(());
         };
         for container in self.state(uid, &pod).await? {
             self.delete(uid, &container.id).await?;
         }
         self.call(uid, &pod, Action::Shutdown, ANSWER_TIME).await?;
-        lock(&self.inner.pods).remove(uid);
+        self.forget(uid);
         Ok(())
     }
 

@@ -85,6 +85,9 @@ pub(crate) fn create(
         // The container's user may open /dev/stdout anew.
         chown(&path, Some(launch.uid), None).and_then(|()| open_stdio(&path, true)).map_err(io_at(&path))
     };
+    if let Some(stage) = &launch.stage {
+        stage.lay(bundle)?;
+    }
     let executor =
         Confined { filter, capabilities: launch.capabilities, diagnostics: diagnostics.as_raw_fd() };
     let container = ContainerBuilder::new(id.to_owned(), SyscallType::default())
@@ -144,6 +147,7 @@ pub(crate) fn exec(wanted: &Wanted<'_>, stdio: Stdio, diagnostics: &File) -> Res
     process.set_env(Some(env));
     let confined =
         Confined { filter, capabilities: launch.capabilities, diagnostics: diagnostics.as_raw_fd() };
+    stdio.give(launch.uid).map_err(|err| format!("standard output: {err}"))?;
     join::run(Command { init: wanted.init, cgroup: &launch.cgroup, process, confined }, stdio)
 }
 

@@ -38,11 +38,13 @@ mod protocol;
 mod record;
 mod sandbox;
 mod shim;
+mod stage;
 mod title;
 mod zygote;
 
 pub use command::terminal::Size;
 pub use kernel::cgroup::{Usage, usage};
+pub use kernel::idmap;
 pub use kernel::namespaces::IdRange;
 pub use kernel::seccomp::{SeccompError, compile as compile_seccomp};
 pub use layout::{NotAnId, PodLayout, check_container_id};

@@ -8,11 +8,12 @@
 //! - the seccomp profile is taken out, to be compiled and loaded by [`crate::executor`];
 //! - every device is denied first, since an empty list means that all are allowed;
 //! - the score for the kernel's out-of-memory killer is set, since the shim's own is low;
+//! - where the pod has users of its own, mounts and devices come from where its root may look: see [`crate::stage`];
 //! - a limit of processes too small for making the container is set once it is made.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
     Capability, LinuxCapabilities, LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespaceType, LinuxSeccomp,
@@ -21,8 +22,10 @@ use oci_spec::runtime::{
 use serde::{Deserialize, Serialize};
 
 use crate::kernel::cgroup;
+use crate::kernel::namespaces::IdRange;
 use crate::layout::{NotAnId, PodLayout, check_container_id};
 use crate::record::{Sandbox, write_json};
+use crate::stage::Stage;
 
 /// libcontainer has this many processes in the new cgroup while it makes a container; one to spare.
 const PIDS_WHILE_CREATING: i64 = 4;
@@ -68,6 +71,9 @@ pub(crate) struct Launch {
     /// What the spec asked for, where libcontainer was told more so that the filter can be loaded.
     #[serde(default)]
     pub(crate) capabilities: Option<LinuxCapabilities>,
+    /// To be laid out before anything else, for a pod with users of its own.
+    #[serde(default)]
+    pub(crate) stage: Option<Stage>,
 }
 
 /// A bundle, ready to be written.
@@ -76,6 +82,16 @@ pub struct Bundle {
     config: Spec,
     launch: Launch,
     seccomp: Option<LinuxSeccomp>,
+    users: Option<Users>,
+}
+
+/// Those of the pod.
+#[derive(Debug, Clone)]
+struct Users {
+    namespace: PathBuf,
+    range: IdRange,
+    /// The pod's folder.
+    pod: PathBuf,
 }
 
 impl Bundle {
@@ -101,8 +117,13 @@ impl Bundle {
         if let Some(filter) = filter {
             fs::write(dir.join(FILTER), filter)?;
         }
-        write_json(&dir.join(LAUNCH), &self.launch)?;
-        write_json(&dir.join("config.json"), &self.config)
+        let (mut config, mut launch) = (self.config.clone(), self.launch.clone());
+        if let Some(users) = &self.users {
+            launch.stage =
+                Some(Stage::take(&mut config, &users.namespace, users.range, [dir, users.pod.as_path()])?);
+        }
+        write_json(&dir.join(LAUNCH), &launch)?;
+        write_json(&dir.join("config.json"), &config)
     }
 }
 
@@ -134,6 +155,7 @@ pub fn prepare(
         devices: Vec::new(),
         pids_limit: None,
         capabilities: None,
+        stage: None,
     };
     if sandbox.share_pid {
         show_cgroups(&mut spec, &launch.cgroup);
@@ -141,7 +163,11 @@ pub fn prepare(
     let seccomp = prepare_linux(&mut spec, &mut launch, layout, sandbox)?;
     launch.filtered = seccomp.is_some();
     prepare_process(&mut spec, &mut launch)?;
-    Ok(Bundle { config: spec, launch, seccomp })
+    let users = sandbox.users.map(|range| {
+        launch.uid = range.first.saturating_add(launch.uid);
+        Users { namespace: layout.namespace("user"), range, pod: layout.dir().to_owned() }
+    });
+    Ok(Bundle { config: spec, launch, seccomp, users })
 }
 
 /// Mounts the container's cgroups by their directories, where libcontainer cannot.

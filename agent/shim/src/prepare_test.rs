@@ -131,3 +131,50 @@ fn refused() {
     check(&|t| t["linux"]["namespaces"] = serde_json::json!([{"type": "pid"}]), "a", "mount namespace");
     check(&|t| t["hooks"] = serde_json::json!({"prestart": [{"path": "/bin/true"}]}), "a", "hooks");
 }
+
+#[test]
+fn a_pod_with_users_of_its_own() {
+    let range = IdRange { first: 131_072, count: 65_536 };
+    let own = Sandbox { users: Some(range), ..sandbox(None) };
+    let dir = tempfile::tempdir().unwrap();
+    let layout = PodLayout::new("/run/g/pods/u1");
+    let mut text = minimal();
+    let plain = prepare(spec(text.clone()), &layout, &own, "web-0").unwrap_err();
+    assert!(plain.to_string().contains("user namespace"), "{plain}");
+    text["linux"]["namespaces"].as_array_mut().unwrap().push(serde_json::json!({"type": "user"}));
+    text["linux"]["devices"] = serde_json::json!([
+        {"path": "/dev/null", "type": "c", "major": 1, "minor": 3},
+        {"path": "/dev/ttyS0", "type": "c", "major": 4, "minor": 64}]);
+    text["mounts"] = serde_json::json!([
+        {"destination": "/proc", "type": "proc", "source": "proc"},
+        {"destination": "/v", "type": "bind", "source": "/data/v", "options": ["rbind", "ro"]},
+        {"destination": "/sys/fs/cgroup/cpu", "type": "bind", "source": "/sys/fs/cgroup/cpu/x"}]);
+    let bundle = prepare(spec(text.clone()), &layout, &own, "web-0").unwrap();
+    bundle.write(dir.path(), None).unwrap();
+    let written = fs::read_to_string(dir.path().join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&written).unwrap();
+    let launch: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.path().join(LAUNCH)).unwrap()).unwrap();
+    // The node's number of the user that writes to the output.
+    assert_eq!(launch["uid"], 131_079);
+    let place = launch["stage"]["place"].as_str().unwrap().to_owned();
+    let at = |name: &str| format!("{place}/{name}");
+    assert_eq!(config["root"]["path"], at("root"));
+    let sources: Vec<&str> =
+        config["mounts"].as_array().unwrap().iter().map(|m| m["source"].as_str().unwrap()).collect();
+    assert_eq!(sources, ["proc", &at("bind-0"), "/sys/fs/cgroup/cpu/x", &at("device-0")]);
+    assert_eq!(launch["stage"]["binds"][0]["source"], "/data/v");
+    assert!(config["linux"]["devices"].is_null() && !written.contains("/data/v"), "{written}");
+    // All but that of users are entered as the pod's root, who sees nothing of the agent's folders.
+    let paths: Vec<&str> =
+        config["linux"]["namespaces"].as_array().unwrap().iter().filter_map(|n| n["path"].as_str()).collect();
+    let own: Vec<String> = (0..3).map(|n| at(&format!("namespace-{n}"))).collect();
+    assert_eq!(paths, [own[0].as_str(), &own[1], &own[2], "/run/g/pods/u1/ns/user"]);
+    // Never over a folder that creating needs.
+    let below = PodLayout::new(format!("{place}/pods/u1"));
+    let own = Sandbox { users: Some(range), ..sandbox(None) };
+    prepare(spec(text), &below, &own, "web-0").unwrap().write(dir.path(), None).unwrap();
+    let other: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dir.path().join(LAUNCH)).unwrap()).unwrap();
+    assert_ne!(other["stage"]["place"], place);
+}

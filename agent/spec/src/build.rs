@@ -184,6 +184,8 @@ pub fn build(at: &ContainerContext<'_>) -> Result<Spec, SpecError> {
         return Err(SpecError::Root { pod, container: container.name.clone() });
     }
     refusal::check(manifest, &container.security, at.node)?;
+    let ids = [run_as.uid, run_as.gid].into_iter().chain(run_as.groups.iter().copied());
+    refusal::check_users(manifest, ids)?;
     let bounding = security::capabilities(&container.security)?;
     let env = environment(at, at.variables, &run_as.home)?;
     let known = at.variables.iter().cloned().collect();

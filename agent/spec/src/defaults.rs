@@ -40,6 +40,30 @@ pub const MASKED_PATHS: &[&str] = &[
 pub const READONLY_PATHS: &[&str] =
     &["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 
+/// Where cgroups lie in a container. libcontainer mounts the hierarchies of version 1 for writing, whatever their options
+/// say, so each is made read-only by name; those that a kernel has not are passed over.
+pub const CGROUP_PATHS: &[&str] = &[
+    "/sys/fs/cgroup",
+    "/sys/fs/cgroup/blkio",
+    "/sys/fs/cgroup/cpu",
+    "/sys/fs/cgroup/cpu,cpuacct",
+    "/sys/fs/cgroup/cpuacct",
+    "/sys/fs/cgroup/cpuset",
+    "/sys/fs/cgroup/devices",
+    "/sys/fs/cgroup/freezer",
+    "/sys/fs/cgroup/hugetlb",
+    "/sys/fs/cgroup/memory",
+    "/sys/fs/cgroup/misc",
+    "/sys/fs/cgroup/net_cls",
+    "/sys/fs/cgroup/net_cls,net_prio",
+    "/sys/fs/cgroup/net_prio",
+    "/sys/fs/cgroup/perf_event",
+    "/sys/fs/cgroup/pids",
+    "/sys/fs/cgroup/rdma",
+    "/sys/fs/cgroup/systemd",
+    "/sys/fs/cgroup/unified",
+];
+
 /// The search path where an image sets none.
 pub const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -53,9 +77,14 @@ pub fn default_masked_paths() -> Vec<String> {
     MASKED_PATHS.iter().map(ToString::to_string).collect()
 }
 
-/// [`READONLY_PATHS`] as the runtime spec wants them.
+/// [`READONLY_PATHS`] and [`CGROUP_PATHS`] as the runtime spec wants them.
 pub fn default_readonly_paths() -> Vec<String> {
-    READONLY_PATHS.iter().map(ToString::to_string).collect()
+    READONLY_PATHS.iter().chain(CGROUP_PATHS).map(ToString::to_string).collect()
+}
+
+/// [`CGROUP_PATHS`] as the runtime spec wants them: read-only also where nothing of `/proc` is.
+pub fn cgroup_paths() -> Vec<String> {
+    CGROUP_PATHS.iter().map(ToString::to_string).collect()
 }
 
 /// "No device at all": must come first in `linux.resources.devices`, since an empty list means every device. The usual

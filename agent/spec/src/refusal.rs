@@ -41,6 +41,12 @@ pub enum Refusal {
     /// A user namespace, on a node that cannot give one with everything that belongs to it.
     #[error("hostUsers: false is not supported on this node")]
     NoUserNamespace,
+    /// A user or group that a pod with users of its own does not have.
+    #[error("hostUsers: false gives a pod the users and groups 0 to 65535: {id} is not one of them")]
+    Unmapped {
+        /// Which.
+        id: u32,
+    },
     /// The profile that `seccompProfile: Localhost` names was not given.
     #[error("cannot load seccomp profile {path:?}")]
     Seccomp {
@@ -119,10 +125,34 @@ pub(crate) fn check(manifest: &Manifest, security: &Security, node: &NodeFacts<'
     }
 }
 
+/// Users and groups of a pod with users of its own.
+const OWN: u32 = 65_536;
+
+/// Checks that the container's user and groups exist in its pod.
+pub(crate) fn check_users(manifest: &Manifest, mut ids: impl Iterator<Item = u32>) -> Result<(), Refusal> {
+    match ids.find(|id| manifest.user_namespace && *id >= OWN) {
+        Some(id) => Err(Refusal::Unmapped { id }),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::manifest;
+
+    #[test]
+    fn users_of_a_pod() {
+        let mut manifest = manifest(r#"{"name":"c","image":"i"}"#);
+        let say = |manifest: &Manifest, ids: &[u32]| {
+            check_users(manifest, ids.iter().copied()).map_or_else(|e| e.to_string(), |()| String::new())
+        };
+        assert_eq!(say(&manifest, &[0, 70_000]), "");
+        manifest.user_namespace = true;
+        assert_eq!(say(&manifest, &[0, 65_535]), "");
+        let words = "hostUsers: false gives a pod the users and groups 0 to 65535: 70000 is not one of them";
+        assert_eq!(say(&manifest, &[0, 70_000]), words);
+    }
 
     #[test]
     fn kernel_parameters() {

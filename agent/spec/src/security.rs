@@ -117,8 +117,10 @@ pub(crate) fn linux(
     let mut resources = resources::of_container(&container.resources, at.node.pids_limit);
     resources.set_devices(Some(device_rules(at.devices, security.privileged)));
     linux.set_resources(Some(resources));
-    if security.privileged || security.unmasked_proc {
+    if security.privileged {
         linux.set_masked_paths(None).set_readonly_paths(None);
+    } else if security.unmasked_proc {
+        linux.set_masked_paths(None).set_readonly_paths(Some(defaults::cgroup_paths()));
     } else {
         linux
             .set_masked_paths(Some(defaults::default_masked_paths()))

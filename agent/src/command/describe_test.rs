@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use gannet_protocols_model::{Digest, EventKind, NodeEvent, PodEntry, PodPhase, RolledBack};
+use gannet_tests_support::squeezed;
 use serde_json::json;
 
 use super::*;
@@ -88,13 +89,6 @@ fn described() -> Described {
         events: vec![KeptEvent { event, first: at(100), count: 3 }],
         devices: BTreeMap::from([("main".into(), vec!["/dev/ttyUSB0".into()])]),
     }
-}
-
-/// Without the blanks that only align.
-fn squeezed(text: &str) -> String {
-    let lines: Vec<String> =
-        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    lines.join("\n")
 }
 
 #[test]

@@ -132,37 +132,20 @@ mod tests {
     use gannet_protocols_model::{ContainerStatus, Digest, RolledBack, Terminated};
 
     use super::*;
+    use crate::sample;
 
     fn container(name: &str, state: ContainerState) -> ContainerStatus {
         let ready = matches!(state, ContainerState::Running { .. });
-        ContainerStatus {
-            name: name.into(),
-            state,
-            last: None,
-            restart_count: 2,
-            ready,
-            started: ready,
-            resources: None,
-            image_id: None,
-            container_id: None,
-        }
+        ContainerStatus { restart_count: 2, ready, started: ready, ..sample::container(name, state) }
     }
 
     fn pod(name: &str, init: Vec<ContainerState>, main: Vec<ContainerState>) -> PodStatus {
         PodStatus {
-            uid: "u".parse().unwrap(),
-            namespace: "default".into(),
             name: name.into(),
-            manifest: Digest::of(b""),
-            phase: PodPhase::Running,
-            reason: None,
-            message: None,
             ip: Some([10, 42, 0, 2].into()),
             started_at: Some(Timestamp::from_millis(0)),
-            rolled_back: None,
-            resize: None,
             init_containers: init.into_iter().map(|s| container("i", s)).collect(),
-            containers: main.into_iter().map(|s| container("c", s)).collect(),
+            ..sample::pod("u", main.into_iter().map(|s| container("c", s)).collect())
         }
     }
 

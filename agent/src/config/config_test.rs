@@ -1,24 +1,9 @@
 use std::fs;
 
-use clap::Parser;
 use gannet_images::Scheme;
-use gannet_protocols_model::SigningKey;
 
 use super::Settings;
-
-#[derive(Parser)]
-struct Flags {
-    #[command(flatten)]
-    settings: Settings,
-}
-
-fn flags(args: &[&str]) -> Settings {
-    Flags::try_parse_from([&["test"], args].concat()).unwrap().settings
-}
-
-fn key() -> String {
-    SigningKey::from_seed(&[1; 32]).verifying_key().to_base64()
-}
+use super::testing::{flags, key};
 
 #[test]
 fn every_problem_is_told() {

@@ -1,27 +1,11 @@
 use std::path::Path;
 
-use clap::Parser;
-use gannet_protocols_model::SigningKey;
-
 use super::amount::Amount;
+use super::testing::{flags, key};
 use super::{NodeSettings, Settings};
-
-#[derive(Parser)]
-struct Flags {
-    #[command(flatten)]
-    settings: Settings,
-}
-
-fn flags(args: &[&str]) -> Settings {
-    Flags::try_parse_from([&["test"], args].concat()).unwrap().settings
-}
 
 fn read(text: &str) -> Result<Settings, Vec<String>> {
     Settings::from_toml(Path::new("a.toml"), text).map_err(|e| e.problems)
-}
-
-fn key() -> String {
-    SigningKey::from_seed(&[1; 32]).verifying_key().to_base64()
 }
 
 #[test]
@@ -96,6 +80,10 @@ fn problems_have_their_place() {
                 "a.toml:2: unknown key \"mem\" in [reserved]: did you mean \"memory\"?",
                 "a.toml:3: reserved.disk: \"120%\" is not an amount: use 100Mi, 1G, 5% or a plain number",
             ],
+        ),
+        (
+            "[logs]\nfoo = 1",
+            &["a.toml:2: unknown key \"foo\" in [logs]: there are max_size, max_files, total"],
         ),
         (
             "beat_interval = '5s'",

@@ -7,6 +7,8 @@ mod file;
 mod identity;
 mod node;
 mod settings;
+#[cfg(test)]
+mod testing;
 mod toml_file;
 
 #[cfg(test)]

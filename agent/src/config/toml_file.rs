@@ -59,8 +59,11 @@ impl<'a> TomlFile<'a> {
     ) -> Table<'f, 'a, 't> {
         let place = if name.is_empty() { String::new() } else { format!(" in {name}") };
         for key in table.keys().filter(|key| !known.contains(&key.get_ref().as_ref())) {
-            let nearest = nearest(key.get_ref(), known);
-            let text = format!("unknown key {:?}{place}: did you mean {nearest:?}?", key.get_ref());
+            let hint = match nearest(key.get_ref(), known) {
+                Some(nearest) => format!("did you mean {nearest:?}?"),
+                None => format!("there are {}", known.join(", ")),
+            };
+            let text = format!("unknown key {:?}{place}: {hint}", key.get_ref());
             self.problem(key.span(), text);
         }
         Table { file: self, table, name: name.to_owned(), span }
@@ -165,11 +168,12 @@ fn kind(value: &DeValue<'_>) -> String {
     }
 }
 
-/// The known word that holds the given one, or takes the fewest edits.
-fn nearest<'k>(word: &str, known: &[&'k str]) -> &'k str {
+/// The known word that holds the given one, or takes the fewest edits; none where it would be another word altogether.
+fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     let word = word.replace('-', "_").to_lowercase();
     let part = |known: &str| word.len() > 1 && (known.contains(&word) || word.contains(known));
-    known.iter().min_by_key(|known| (!part(known), distance(&word, known))).copied().unwrap_or_default()
+    let nearest = known.iter().min_by_key(|known| (!part(known), distance(&word, known))).copied()?;
+    (part(nearest) || distance(&word, nearest) <= word.len() / 2).then_some(nearest)
 }
 
 /// Insertions, deletions and replacements from one to the other.
@@ -197,8 +201,9 @@ mod tests {
         for (word, expect) in
             [("nodename", "node_name"), ("node-name", "node_name"), ("label", "labels"), ("url", "mqtt_url")]
         {
-            assert_eq!(nearest(word, &known), expect, "{word}");
+            assert_eq!(nearest(word, &known), Some(expect), "{word}");
         }
+        assert_eq!(nearest("foo", &["ca", "cert", "key"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!((distance("", "abc"), distance("abc", "abc")), (3, 0));
     }

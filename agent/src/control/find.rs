@@ -65,36 +65,19 @@ pub(crate) fn container_named(
 
 #[cfg(test)]
 mod tests {
-    use gannet_protocols_model::{ContainerState, ContainerStatus, Digest, PodPhase};
+    use gannet_protocols_model::ContainerState;
 
     use super::*;
+    use crate::sample;
 
     fn pod(uid: &str, namespace: &str, name: &str) -> PodStatus {
-        let container = |name: &str| ContainerStatus {
-            name: name.into(),
-            state: ContainerState::Waiting { reason: String::new(), message: String::new() },
-            last: None,
-            restart_count: 0,
-            ready: false,
-            started: false,
-            resources: None,
-            image_id: None,
-            container_id: None,
-        };
+        let waits = || ContainerState::Waiting { reason: String::new(), message: String::new() };
+        let container = |name: &str| sample::container(name, waits());
         PodStatus {
-            uid: uid.parse().unwrap(),
             namespace: namespace.into(),
             name: name.into(),
-            manifest: Digest::of(b""),
-            phase: PodPhase::Running,
-            reason: None,
-            message: None,
-            ip: None,
-            started_at: None,
-            rolled_back: None,
-            resize: None,
             init_containers: vec![container("setup")],
-            containers: vec![container("main"), container("side")],
+            ..sample::pod(uid, vec![container("main"), container("side")])
         }
     }
 

@@ -87,6 +87,23 @@ pub(super) fn bound(spec: &mut Spec, security: &Security) {
     spec.set_process(Some(process));
 }
 
+/// Keeps a container's place in the kernel's list of victims within what the agent may give: without CAP_SYS_RESOURCE
+/// nobody goes below its own.
+pub(super) fn bound_oom_score(spec: &mut Spec) {
+    const SYS_RESOURCE: u64 = 1 << 24;
+    if own().is_none_or(|own| own & SYS_RESOURCE != 0) {
+        return;
+    }
+    let text = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    let Ok(lowest) = text.trim().parse::<i32>() else { return };
+    if let Some(process) = spec.process_mut()
+        && let Some(asked) = process.oom_score_adj().filter(|asked| *asked < lowest)
+    {
+        tracing::warn!(asked, given = lowest, "oom_score_adj: the agent lacks CAP_SYS_RESOURCE");
+        process.set_oom_score_adj(Some(lowest));
+    }
+}
+
 /// The agent's own set, as bits.
 fn own() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;

@@ -16,9 +16,10 @@ use oci_spec::runtime::{LinuxSeccomp, Spec};
 use tracing::{info, warn};
 
 use super::environment::{NodeSide, variables};
+use super::lost::Tries;
 use super::mounts::{mounts, volumes};
 use super::pod::{blocking, wanted};
-use super::{PodWork, Tools, capabilities, chain, devices, etc, files, message, seccomp};
+use super::{PodWork, Tools, capabilities, chain, devices, etc, files, message, seccomp, users};
 
 pub(super) const SIGKILL: i32 = 9;
 
@@ -31,16 +32,22 @@ fn at<E: Into<anyhow::Error>>(step: StartStep) -> impl FnOnce(E) -> NotStarted {
 
 /// Creates and starts a run. Where that fails nothing of it is left.
 pub(super) async fn start(tools: &Tools, work: &PodWork, id: ContainerId, image: Digest) -> PodFact {
-    match try_start(tools, work, &id, image).await {
-        Ok(fact) => fact,
-        Err(NotStarted(step, error)) => {
-            let message = format!("{error:#}");
-            warn!(container = %id, ?step, error = message, "container not started");
-            if let Err(error) = remove(tools, work, &id).await {
-                warn!(container = %id, error = format!("{error:#}"), "cannot remove what is left of the container");
-            }
-            PodFact::NotStarted { id, failure: StartFailure { step, message } }
+    let mut tries = Tries::default();
+    loop {
+        let NotStarted(step, error) = match try_start(tools, work, &id, image).await {
+            Ok(fact) => return fact,
+            Err(error) => error,
+        };
+        let left = remove(tools, work, &id).await;
+        if left.is_ok() && tries.again(&error).await {
+            continue;
         }
+        let message = format!("{error:#}");
+        warn!(container = %id, ?step, error = message, "container not started");
+        if let Err(error) = left {
+            warn!(container = %id, error = format!("{error:#}"), "cannot remove what is left of the container");
+        }
+        return PodFact::NotStarted { id, failure: StartFailure { step, message } };
     }
 }
 
@@ -70,7 +77,7 @@ async fn try_start(
     let given = given.map_err(at(StartStep::Devices))?;
     let profile = seccomp::profile(&tools.settings.seccomp_dir, container).map_err(at(StartStep::Create))?;
     let dir = tools.layout.container(&work.uid, id);
-    let rootfs = mount(found, dir.clone()).await.map_err(at(StartStep::Create))?;
+    let rootfs = mount(tools, work, manifest, found, dir.clone()).await.map_err(at(StartStep::Create))?;
     point("executor.start.mounted");
     let termination_log = message::make(&dir)
         .with_context(|| format!("make the termination log in {}", dir.display()))
@@ -141,7 +148,16 @@ fn image_config(image: &Image) -> ImageConfig {
     }
 }
 
-async fn mount(image: Image, dir: PathBuf) -> anyhow::Result<PathBuf> {
+async fn mount(
+    tools: &Tools,
+    work: &PodWork,
+    manifest: &Manifest,
+    image: Image,
+    dir: PathBuf,
+) -> anyhow::Result<PathBuf> {
+    if let Some(own) = users::of_pod(tools, &work.uid, manifest).await? {
+        return users::mount(tools, &work.uid, own, image, dir).await;
+    }
     blocking(move || {
         let target = dir.join("rootfs");
         gannet_images::mount_rootfs(&image, &dir.join("upper"), &dir.join("work"), &target)?;
@@ -194,12 +210,13 @@ impl Prepared<'_> {
             node: &spec::NodeFacts {
                 pids_limit: tools.settings.pod_pids_limit.into(),
                 apparmor: apparmor(),
-                ..spec::NodeFacts::default()
+                user_namespaces: tools.user_namespaces,
             },
             seccomp: self.seccomp,
         };
         let mut spec = spec::build(&context).map_err(|error| NotStarted(step_of(&error), error.into()))?;
         capabilities::bound(&mut spec, &self.container.security);
+        capabilities::bound_oom_score(&mut spec);
         Ok(spec)
     }
 }
@@ -269,9 +286,17 @@ pub(super) async fn signal(tools: &Tools, work: &PodWork, id: &ContainerId, sign
 
 /// Removes an ended run but for its log.
 pub(super) async fn remove(tools: &Tools, work: &PodWork, id: &ContainerId) -> anyhow::Result<()> {
-    match tools.runtime.delete(&work.uid, &id.to_string()).await {
-        Ok(()) | Err(RuntimeError::NoPod { .. }) => {}
-        Err(error) => return Err(error).context("delete the container"),
+    let mut tries = Tries::default();
+    loop {
+        match tools.runtime.delete(&work.uid, &id.to_string()).await {
+            Ok(()) | Err(RuntimeError::NoPod { .. }) => break,
+            Err(error) => {
+                let error = anyhow::Error::new(error).context("delete the container");
+                if !tries.again(&error).await {
+                    return Err(error);
+                }
+            }
+        }
     }
     point("executor.remove.deleted");
     let dir = tools.layout.container(&work.uid, id);

@@ -11,14 +11,15 @@ use gannet_protocols_model::{Container, Manifest, PodUid};
 use super::Tools;
 use super::pod::blocking;
 
-/// Those that it asks for; with all of the machine's where it is privileged.
+/// Those that it asks for; with all of the machine's where it is privileged, unless its root is nobody on the machine: under
+/// kubelet, too, it then sees nodes that it may not use.
 pub(super) async fn allocate(
     tools: &Tools,
     pod: &PodUid,
     manifest: &Manifest,
     container: &Container,
 ) -> anyhow::Result<Vec<DeviceNode>> {
-    let privileged = container.security.privileged;
+    let privileged = container.security.privileged && !manifest.user_namespace;
     if container.devices.is_empty() && !privileged {
         return Ok(Vec::new());
     }

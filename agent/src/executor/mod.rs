@@ -11,12 +11,14 @@ mod files;
 mod grpc;
 mod hook;
 mod http;
+mod lost;
 mod message;
 mod mounts;
 mod pod;
 mod probe;
 mod pull;
 mod seccomp;
+mod users;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -43,6 +45,7 @@ pub(crate) use damage::Looked;
 pub(crate) use environment::allocatable;
 pub(crate) use files::{remove_cgroup_parents, unmount_below};
 pub(crate) use hook::HookRun;
+pub(crate) use users::try_users;
 
 /// What actions are carried out with.
 #[derive(Debug)]
@@ -65,6 +68,8 @@ pub(crate) struct Tools {
     pub(crate) resolv_conf: PathBuf,
     /// Who has which device.
     pub(crate) devices: Arc<Devices>,
+    /// Pods can have users of their own.
+    pub(crate) user_namespaces: bool,
     /// Limits from the configuration.
     pub(crate) settings: NodeSettings,
     /// Images that were looked at for damage.
@@ -117,6 +122,11 @@ pub(crate) struct Executor {
 impl Executor {
     pub(crate) fn new(tools: Arc<Tools>, facts: mpsc::Sender<Fact>) -> Self {
         Self { tools, facts, tasks: JoinSet::new() }
+    }
+
+    /// The node's address.
+    pub(crate) fn node_ip(&self) -> Ipv4Addr {
+        self.tools.node_ip
     }
 
     /// Starts to pull an image.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use gannet_agent_spec::{VolumeMount, downward, expand_sub_path, pod_limits};
-use gannet_agent_volumes::{MountRequest, Sources, is_read_only, mount_source, prepare};
+use gannet_agent_volumes::{MountRequest, Sources, is_read_only, mount_source, prepare, shared_memory};
 use gannet_protocols_model::{
     ByteSize, Container, Digest, DownwardValue, Manifest, Mount, MountPropagation, VolumeSource,
 };
@@ -15,6 +15,9 @@ use gannet_protocols_model::{
 use super::environment::NodeSide;
 use super::pod::blocking;
 use super::{PodWork, Tools};
+
+/// POSIX shared memory belongs to the pod, as its IPC namespace does; with `hostIPC` it is the node's.
+const SHM: &str = "/dev/shm";
 
 /// Makes the pod's volumes, or brings them up to date. Gives each one's place on the node.
 pub(super) async fn volumes(tools: &Tools, work: &PodWork) -> anyhow::Result<BTreeMap<String, PathBuf>> {
@@ -57,6 +60,9 @@ pub(super) async fn mounts(
         if mount.propagation == MountPropagation::Bidirectional && !container.security.privileged {
             bail!("Bidirectional mount propagation is available only to privileged containers");
         }
+        if mount.propagation == MountPropagation::Bidirectional && manifest.user_namespace {
+            bail!("Bidirectional mount propagation cannot be used with hostUsers: false");
+        }
         let sub_path = sub_path(mount, variables).with_context(|| {
             format!(
                 "failed to prepare subPath for volumeMount {:?} of container {:?}",
@@ -70,10 +76,18 @@ pub(super) async fn mounts(
             read_only: mount.read_only || kind.is_some_and(is_read_only),
         });
     }
-    let container = container.name.clone();
+    let own_shm = container.mounts.iter().any(|m| m.path.trim_end_matches('/') == SHM);
+    let (container, host_ipc) = (container.name.clone(), manifest.host_ipc);
     blocking(move || {
         let made = |(number, wanted): (usize, Wanted)| wanted.make(&pod_dir, &container, number, &places);
-        wanted.into_iter().enumerate().map(made).collect()
+        let mut mounts: Vec<VolumeMount> =
+            wanted.into_iter().enumerate().map(made).collect::<anyhow::Result<_>>()?;
+        if !own_shm {
+            let source = if host_ipc { PathBuf::from(SHM) } else { shared_memory(&pod_dir)? };
+            let (destination, propagation) = (PathBuf::from(SHM), MountPropagation::None);
+            mounts.push(VolumeMount { source, destination, read_only: false, propagation });
+        }
+        Ok(mounts)
     })
     .await
 }

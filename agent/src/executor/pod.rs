@@ -8,8 +8,9 @@ use gannet_protocols_model::Manifest;
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::lost::Tries;
 use super::mounts::volumes;
-use super::{PodWork, Tools, container, damage, devices, etc, files};
+use super::{PodWork, Tools, container, damage, devices, etc, files, users};
 use crate::network::host_ports;
 
 /// Carries out one action of a pod and tells what came of it; false where what follows must be left out.
@@ -102,6 +103,22 @@ async fn sandbox(
     wanted: &DesiredPod,
     manifest: &Manifest,
 ) -> anyhow::Result<Option<std::net::Ipv4Addr>> {
+    let users = users::of_pod(tools, &work.uid, manifest).await?;
+    let names = etc::names(tools, wanted, manifest)?;
+    let mut sandbox = PodSandbox {
+        host_ipc: manifest.host_ipc,
+        host_pid: manifest.host_pid,
+        share_pid: manifest.share_process_namespace,
+        users,
+        resources: Some(Box::new(gannet_agent_spec::pod_limits(manifest))),
+        ..PodSandbox::new(work.uid.clone(), names.kernel.clone())
+    };
+    // A network namespace that belongs to the pod's users is made with them.
+    let made = tools.runtime.network_namespace(&work.uid);
+    let made = users.map(|_| made.as_path());
+    if made.is_some() {
+        ensure(tools, &sandbox).await?;
+    }
     let attachment = if manifest.host_network {
         None
     } else {
@@ -109,24 +126,28 @@ async fn sandbox(
         let document = document.context("the hub has not given this node a range of addresses for pods")?;
         tools.network.configure(&document.pod_cidr).await.context("pod network")?;
         let ports = host_ports(manifest).map(|(protocol, port, _)| (protocol, port)).collect();
-        Some(tools.network.attach(&work.uid, &ports).await.context("pod network")?)
+        Some(tools.network.attach(&work.uid, &ports, made).await.context("pod network")?)
     };
     point("executor.prepare.network");
-    let names = etc::names(tools, wanted, manifest)?;
     let ip = attachment.as_ref().map(|attached| attached.ip);
     etc::write(tools, work, wanted, manifest, &names, ip).await?;
-    let netns = attachment.map(|attached| attached.netns);
-    let sandbox = PodSandbox {
-        netns,
-        host_ipc: manifest.host_ipc,
-        host_pid: manifest.host_pid,
-        share_pid: manifest.share_process_namespace,
-        resources: Some(Box::new(gannet_agent_spec::pod_limits(manifest))),
-        ..PodSandbox::new(work.uid.clone(), names.kernel)
-    };
-    tools.runtime.ensure_pod(sandbox).await.context("start the pod's shim")?;
+    if made.is_none() {
+        sandbox.netns = attachment.map(|attached| attached.netns);
+        ensure(tools, &sandbox).await?;
+    }
     point("executor.prepare.sandbox");
     Ok(ip)
+}
+
+async fn ensure(tools: &Tools, sandbox: &PodSandbox) -> anyhow::Result<()> {
+    let mut tries = Tries::default();
+    while let Err(error) = tools.runtime.ensure_pod(sandbox.clone()).await {
+        let error = anyhow::Error::new(error).context("start the pod's shim");
+        if !tries.again(&error).await {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 async fn update(tools: &Tools, work: &PodWork) -> Outcome {
@@ -136,7 +157,13 @@ async fn update(tools: &Tools, work: &PodWork) -> Outcome {
 }
 
 async fn remove(tools: &Tools, work: &PodWork) -> anyhow::Result<()> {
-    tools.runtime.remove_pod(&work.uid).await.context("remove the pod's containers")?;
+    let mut tries = Tries::default();
+    while let Err(error) = tools.runtime.remove_pod(&work.uid).await {
+        let error = anyhow::Error::new(error).context("remove the pod's containers");
+        if !tries.again(&error).await {
+            return Err(error);
+        }
+    }
     point("executor.pod.removed");
     tools.network.detach(&work.uid).await.context("pod network")?;
     point("executor.pod.detached");

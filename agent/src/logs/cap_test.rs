@@ -1,6 +1,7 @@
-use gannet_protocols_model::{ContainerStatus, Digest, PodPhase, Timestamp};
+use gannet_protocols_model::Timestamp;
 
 use super::*;
+use crate::sample;
 
 fn status(uid: &str, running: bool) -> (PodUid, PodStatus) {
     let started_at = Timestamp::default();
@@ -8,34 +9,8 @@ fn status(uid: &str, running: bool) -> (PodUid, PodStatus) {
         true => ContainerState::Running { started_at },
         false => ContainerState::Waiting { reason: "CrashLoopBackOff".into(), message: String::new() },
     };
-    let container = ContainerStatus {
-        name: "c".into(),
-        state,
-        last: None,
-        restart_count: 0,
-        ready: false,
-        started: false,
-        resources: None,
-        image_id: None,
-        container_id: None,
-    };
-    let uid: PodUid = uid.parse().unwrap();
-    let status = PodStatus {
-        uid: uid.clone(),
-        namespace: "default".into(),
-        name: "web".into(),
-        manifest: Digest::of(b""),
-        phase: PodPhase::Running,
-        reason: None,
-        message: None,
-        ip: None,
-        started_at: None,
-        rolled_back: None,
-        resize: None,
-        init_containers: vec![],
-        containers: vec![container],
-    };
-    (uid, status)
+    let status = sample::pod(uid, vec![sample::container("c", state)]);
+    (status.uid.clone(), status)
 }
 
 /// Files of a hundred bytes, each modified a second after the one before.

@@ -1,38 +1,15 @@
 use std::io::Write as _;
 
-use gannet_protocols_model::{Digest, PodPhase, Timestamp};
+use gannet_protocols_model::Timestamp;
 
 use super::*;
+use crate::sample;
 
 fn status(state: ContainerState, restart_count: u32) -> Statuses {
-    let container = ContainerStatus {
-        name: "c".into(),
-        state,
-        last: None,
-        restart_count,
-        ready: true,
-        started: true,
-        resources: None,
-        image_id: None,
-        container_id: None,
-    };
-    let uid: PodUid = "u".parse().unwrap();
-    let pod = PodStatus {
-        uid: uid.clone(),
-        namespace: "default".into(),
-        name: "web".into(),
-        manifest: Digest::of(b""),
-        phase: PodPhase::Running,
-        reason: None,
-        message: None,
-        ip: None,
-        started_at: None,
-        rolled_back: None,
-        resize: None,
-        init_containers: vec![],
-        containers: vec![container],
-    };
-    Arc::new(BTreeMap::from([(uid, pod)]))
+    let container = sample::container("c", state);
+    let container = ContainerStatus { restart_count, ready: true, started: true, ..container };
+    let pod = sample::pod("u", vec![container]);
+    Arc::new(BTreeMap::from([(pod.uid.clone(), pod)]))
 }
 
 fn running(restarts: u32) -> Statuses {

@@ -1,6 +1,7 @@
 //! The task.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,8 @@ const PERIOD_LOW: Duration = Duration::from_secs(1);
 const ONE_AT_A_TIME: Duration = Duration::from_secs(30);
 /// Figures of pods are not older than this.
 const FRESH: Duration = Duration::from_secs(2);
+/// As many entries of a pod's folder are counted: it must not pass as small for having many little files.
+const ENTRIES: usize = 10 * FOLDER_ENTRIES;
 /// The disks of pods are looked at so seldom that it takes no more than a fiftieth of the time.
 const DISK_SHARE: u32 = 50;
 
@@ -183,20 +186,35 @@ fn over(
             .filter(|v| matches!(v.source, VolumeSource::EmptyDir { memory: false, .. }));
         let volumes = on_disk.map(|v| {
             let folder = layout.pod(uid).join("volumes").join(&v.name);
-            (v.name.clone(), ByteSize(folder_usage(&folder, FOLDER_ENTRIES).map_or(0, |usage| usage.bytes.0)))
+            (v.name.clone(), ByteSize(used(uid, &folder)))
         });
-        let disk = PodDisk { volumes: volumes.collect(), containers: containers(layout, status) };
+        let disk = PodDisk { volumes: volumes.collect(), containers: containers(layout, uid, status) };
         Some((uid.clone(), over_limit(manifest, &disk, now)?))
     };
     pods.iter().filter_map(over).collect()
 }
 
-fn containers(layout: &Layout, status: &PodStatus) -> BTreeMap<String, ByteSize> {
+fn containers(layout: &Layout, uid: &PodUid, status: &PodStatus) -> BTreeMap<String, ByteSize> {
     let target = usage::target(layout, status);
-    let used = |folders: &[std::path::PathBuf]| {
-        let bytes =
-            folders.iter().filter_map(|f| folder_usage(f, FOLDER_ENTRIES).ok()).map(|usage| usage.bytes.0);
-        ByteSize(bytes.fold(0, u64::saturating_add))
+    let sum = |folders: &[PathBuf]| {
+        ByteSize(folders.iter().map(|folder| used(uid, folder)).fold(0, u64::saturating_add))
     };
-    target.containers.into_iter().map(|c| (c.name, used(&c.folders))).collect()
+    target.containers.into_iter().map(|c| (c.name, sum(&c.folders))).collect()
+}
+
+/// What a folder takes, or at least takes.
+fn used(uid: &PodUid, folder: &Path) -> u64 {
+    match folder_usage(folder, ENTRIES) {
+        Ok(usage) => {
+            if !usage.complete {
+                let (folder, counted) = (folder.display(), usage.inodes);
+                warn!(pod.uid = %uid, %folder, counted, "too many files to count: the pod takes more disk than is known");
+            }
+            usage.bytes.0
+        }
+        Err(error) => {
+            warn!(pod.uid = %uid, folder = %folder.display(), %error, "what the pod takes of the disk is not known");
+            0
+        }
+    }
 }

@@ -53,16 +53,6 @@ fn wait_for_log(node: &Node, pod: &str, text: &str) {
     until(text, || node.logs(&[pod]).contains(text).then_some(()));
 }
 
-/// Another agent takes all away.
-fn clear(mut node: Node) {
-    node.terminate();
-    let runs = node.log().matches("agent runs").count();
-    node.start(&["--stop-pods-on-exit"]);
-    until("the agent runs", || node.log().matches("agent runs").nth(runs).map(drop));
-    node.terminate();
-    assert_eq!(node.left_overs(), Vec::<String>::new());
-}
-
 /// Tells what it may open, then again and again what it finds at `/dev/modbus`.
 const SCRIPT: &str = "ls -ln /dev/modbus; stat -c '%t:%T' /dev/modbus; (: < /dev/modbus) && echo opened; \
     mknod /tmp/x c 10 237 2>/dev/null && (: < /tmp/x) 2>/dev/null && echo 'opened another'; exec sleep 1000";
@@ -114,7 +104,7 @@ fn a_unit_is_given_to_one_pod_and_kept() {
     node.start(&[]);
     node.wait_running("second");
     wait_for_log(&node, "second", "opened");
-    clear(node);
+    node.clear();
 }
 
 #[test]
@@ -141,7 +131,7 @@ fn a_pod_that_is_over_holds_nothing() {
     fs::write(dev.join("go"), "").unwrap();
     node.wait_running("next");
     assert_eq!(node.status("job").unwrap()["phase"], "Succeeded");
-    clear(node);
+    node.clear();
 }
 
 #[test]
@@ -181,7 +171,7 @@ fn devices_come_and_go() {
     node.start(&[]);
     until("it is followed", || (node.logs(&["web"]).matches("now <a:e5 opened>").count() == 2).then_some(()));
     assert_eq!(node.status("web").unwrap()["containers"][0]["restart_count"], 0, "it ran all the time");
-    clear(node);
+    node.clear();
 }
 
 #[test]

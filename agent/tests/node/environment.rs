@@ -5,20 +5,12 @@ use serde_json::{Value, json};
 
 use crate::fixture::{Node, can_run, until};
 
-/// A node whose agent lives in a network of its own, with the image at hand and this network document.
+/// A node in a network of its own with these services.
 fn networked(services: Value) -> Node {
-    let mut node = Node::new();
-    let first = node.pod("first", "exec sleep 1000", |_| ());
-    node.want(vec![first]);
-    node.start(&["--stop-pods-on-exit"]);
-    node.wait_running("first");
-    node.terminate();
-    node.in_own_network();
     let network: Network = serde_json::from_value(json!({
         "pod_cidr": "10.79.0.0/24", "service_cidr": "10.80.0.0/16", "domain": "cluster.local", "services": services}))
     .unwrap();
-    node.network(&network);
-    node
+    Node::networked(&network)
 }
 
 fn log_with(node: &Node, pod: &str, text: &str) -> String {
@@ -228,5 +220,41 @@ fn a_port_of_the_node_has_one_pod() {
         let got =
             node.inside("busybox").args(["wget", "-qO-", &format!("http://{address}/")]).output().unwrap();
         (String::from_utf8_lossy(&got.stdout).trim() == "second").then_some(())
+    });
+}
+
+/// A pod in the node's network answers for a service on its own node, at the node's address: for other pods, and for the
+/// node itself.
+#[test]
+fn services_reach_pods_in_the_network_of_their_node() {
+    if !can_run() {
+        return;
+    }
+    let mut node = networked(json!([]));
+    let web = node.uid("web");
+    let network: Network = serde_json::from_value(json!({
+        "pod_cidr": "10.79.0.0/24", "service_cidr": "10.80.0.0/16", "domain": "cluster.local", "services": [
+            {"namespace": "default", "name": "web", "kind": "ClusterIP", "cluster_ip": "10.80.0.7",
+             "ports": [{"name": "", "protocol": "TCP", "port": 80}], "backends": [{"pod": web, "ports": [8282]}]}]}))
+    .unwrap();
+    node.network(&network);
+    let script = "mkdir -p /www; echo hello > /www/index.html; exec httpd -f -p 8282 -h /www";
+    let web = node.pod("web", script, |_| ());
+    let asks = r"until printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 2 10.80.0.7 80 | grep hello; do sleep 1; done; exec sleep 1000";
+    let client = node.pod("client", asks, own_network);
+    node.want(vec![web, client]);
+    for args in [
+        "link add uplink0 type veth peer name nowhere0",
+        "address add 192.0.2.10/24 dev uplink0",
+        "link set uplink0 up",
+    ] {
+        assert!(node.inside("ip").args(args.split(' ')).status().unwrap().success(), "{args}");
+    }
+    node.address = "192.0.2.10";
+    node.start(&[]);
+    assert!(log_with(&node, "client", "hello").contains("hello"));
+    until("the node itself reaches the service", || {
+        let got = node.inside("busybox").args(["wget", "-qO-", "http://10.80.0.7:80/"]).output().unwrap();
+        (String::from_utf8_lossy(&got.stdout).trim() == "hello").then_some(())
     });
 }

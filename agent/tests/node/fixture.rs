@@ -34,6 +34,8 @@ pub(crate) struct Node {
     process: Option<Child>,
     desired: Vec<PodEntry>,
     network: Option<Digest>,
+    /// The node's own address.
+    pub(crate) address: &'static str,
     generation: u64,
     netns: Option<String>,
     pub(crate) flags: Vec<String>,
@@ -52,6 +54,7 @@ impl Node {
             process: None,
             desired: Vec::new(),
             network: None,
+            address: "127.0.0.1",
             generation: 0,
             netns: None,
             flags: Vec::new(),
@@ -67,6 +70,20 @@ impl Node {
         ip(&["netns", "add", &name]);
         ip(&["-n", &name, "link", "set", "lo", "up"]);
         self.netns = Some(name);
+    }
+
+    /// A node whose agent lives in a network of its own, with the image at hand and this network document.
+    pub(crate) fn networked(network: &Network) -> Self {
+        let mut node = Self::new();
+        // The image comes while the registry can be reached.
+        let first = node.pod("first", "exec sleep 1000", |_| ());
+        node.want(vec![first]);
+        node.start(&["--stop-pods-on-exit"]);
+        node.wait_running("first");
+        node.terminate();
+        node.in_own_network();
+        node.network(network);
+        node
     }
 
     /// Runs a command where the agent lives.
@@ -166,7 +183,7 @@ impl Node {
                 "--node-name",
                 NODE,
                 "--node-address",
-                "127.0.0.1",
+                self.address,
                 "--bridge",
                 &bridge[..bridge.len().min(15)],
             ])
@@ -297,6 +314,21 @@ impl Node {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
+    /// Has another agent take all away, and looks that it did.
+    pub(crate) fn clear(mut self) {
+        self.terminate();
+        let runs = self.runs();
+        self.start(&["--stop-pods-on-exit"]);
+        until("the agent runs", || (self.runs() > runs).then_some(()));
+        self.terminate();
+        assert_eq!(self.left_overs(), Vec::<String>::new());
+    }
+
+    /// How many agents took up their work here, one after the other.
+    fn runs(&self) -> usize {
+        self.log().matches("agent runs").count()
+    }
+
     /// Mounts, processes, cgroups and interfaces that the node left.
     pub(crate) fn left_overs(&self) -> Vec<String> {
         let mut left = Vec::new();
@@ -335,13 +367,12 @@ impl Drop for Node {
         // Another agent, with nothing to run, takes away what the first left.
         let _ = fs::remove_file(self.data().join("ledger/desired.a"));
         let _ = fs::remove_file(self.data().join("ledger/desired.b"));
+        let runs = self.runs();
         self.start(&["--stop-pods-on-exit"]);
         let begun = Instant::now();
-        while !self.log().contains("no hub configured") && begun.elapsed() < PATIENCE && self.flags.is_empty()
-        {
+        while self.runs() == runs && !self.has_ended() && begun.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_millis(20));
         }
-        std::thread::sleep(Duration::from_millis(100));
         if let Some(mut process) = self.process.take() {
             send(process.id(), "TERM");
             let _ = process.wait();

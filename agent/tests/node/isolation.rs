@@ -15,16 +15,6 @@ fn said(node: &Node, pod: &str) -> String {
     })
 }
 
-/// Another agent takes all away.
-fn clear(mut node: Node) {
-    node.terminate();
-    let runs = node.log().matches("agent runs").count();
-    node.start(&["--stop-pods-on-exit"]);
-    until("the agent runs", || node.log().matches("agent runs").nth(runs).map(drop));
-    node.terminate();
-    assert_eq!(node.left_overs(), Vec::<String>::new());
-}
-
 const STATUS: &str =
     "grep -E '^(Uid|Gid|Groups|CapEff|CapBnd|NoNewPrivs|Seccomp):' /proc/self/status | tr -s '\\t' ' '";
 
@@ -121,7 +111,7 @@ fn what_a_process_is_allowed() {
             assert!(!text.contains(words), "{name}: {words} is in {text}");
         }
     }
-    clear(node);
+    node.clear();
 }
 
 #[test]
@@ -158,7 +148,7 @@ fn namespaces_of_the_pod() {
         let ours = fs::read_link(format!("/proc/self/ns/{name}")).unwrap().display().to_string();
         assert!(text.contains(&ours), "{name}: {text}");
     }
-    clear(node);
+    node.clear();
 }
 
 #[test]
@@ -174,7 +164,7 @@ fn what_cannot_be_given_is_refused_by_name() {
         ("outside", "etc/passwd"),
         ("sysctl", "forbidden sysctl: \"kernel.msgmax\" not allowlisted"),
         ("shared-sysctl", "not allowed with host net enabled"),
-        ("users", "hostUsers: false"),
+        ("users", "hostUsers: false cannot be used with hostNetwork"),
         ("root", "container has runAsNonRoot and image will run as root"),
         ("proc", "procMount Unmasked needs hostUsers: false"),
     ];
@@ -183,6 +173,7 @@ fn what_cannot_be_given_is_refused_by_name() {
         node.pod("outside", "true", security(json!({"seccomp": {"Localhost": "../../../etc/passwd"}}))),
         node.pod("sysctl", "true", |m| m["sysctls"] = json!({"kernel.msgmax": "1"})),
         node.pod("shared-sysctl", "true", |m| m["sysctls"] = json!({"net.ipv4.tcp_syncookies": "1"})),
+        // Even a node that gives users of its own gives none of these with the node's network.
         node.pod("users", "true", |m| m["user_namespace"] = true.into()),
         node.pod("root", "true", security(json!({"run_as_non_root": true}))),
         node.pod("proc", "true", security(json!({"unmasked_proc": true}))),
@@ -199,5 +190,35 @@ fn what_cannot_be_given_is_refused_by_name() {
     for (pod, words) in cases {
         node.wait(pod, words, |status| status.to_string().replace("\\\"", "\"").contains(words));
     }
-    clear(node);
+    node.clear();
+}
+
+#[test]
+fn shared_memory_is_the_pods() {
+    if !can_run() {
+        return;
+    }
+    let mut node = Node::new();
+    let writer = "echo from-writer >/dev/shm/word; sleep 1000";
+    let pod = node.pod("pair", writer, |m| {
+        let mut reader = m["containers"][0].clone();
+        reader["name"] = json!("reader");
+        reader["args"] = json!([
+            "sh",
+            "-c",
+            "until cat /dev/shm/word; do sleep 0.1; done 2>/dev/null; echo done; sleep 1000"
+        ]);
+        m["containers"].as_array_mut().unwrap().push(reader);
+    });
+    let other = node.pod("other", "ls /dev/shm; echo done; sleep 1000", |_| ());
+    node.want(vec![pod, other]);
+    node.start(&["--stop-pods-on-exit"]);
+    let seen = until("the reader has it", || {
+        let text = node.logs(&["pair", "-c", "reader"]);
+        text.contains("done").then_some(text)
+    });
+    assert_eq!(seen, "from-writer\ndone\n");
+    assert_eq!(said(&node, "other"), "done\n", "another pod has memory of its own");
+    node.terminate();
+    assert_eq!(node.left_overs(), Vec::<String>::new());
 }

@@ -261,15 +261,13 @@ fn a_terminal_in_a_container() {
     wait_for("33 101\r\nterm=vt100\r\ntty=0\r\n");
     resize(&slave, 44, 77);
     crate::fixture::send(client.id(), "WINCH");
-    until("the size has come through", || {
-        type_in("stty size\r");
-        std::thread::sleep(std::time::Duration::from_millis(200));
-        Some(())
-    });
-    wait_for("44 77");
+    // Not at once: the shell itself asks until the size has come through.
+    type_in("while test \"$(stty size)\" != '44 77'; do sleep 0.05; done; stty size\r");
+    wait_for("\n44 77\r");
     // Ctrl-C is for the command, and ends neither the shell nor the client.
-    type_in("sleep 1000\r");
-    std::thread::sleep(std::time::Duration::from_millis(300));
+    let command = format!("sleep 1{}", std::process::id());
+    type_in(&format!("{command}\r"));
+    until("the command runs", || processes(&command).first().copied());
     type_in("\x03");
     type_in("echo code=$?\r");
     wait_for("code=130");

@@ -173,16 +173,7 @@ fn a_pod_has_an_address_of_its_own() {
     if !can_run() {
         return;
     }
-    let mut node = Node::new();
-    // The image comes while the registry can be reached.
-    let first = node.pod("first", "exec sleep 1000", |_| ());
-    node.want(vec![first]);
-    node.start(&["--stop-pods-on-exit"]);
-    node.wait_running("first");
-    node.terminate();
-
-    node.in_own_network();
-    node.network(&Network {
+    let mut node = Node::networked(&Network {
         pod_cidr: "10.77.0.0/24".into(),
         service_cidr: "10.78.0.0/16".into(),
         domain: "cluster.local".into(),

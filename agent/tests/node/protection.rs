@@ -211,6 +211,11 @@ fn the_doctor_tells_causes_and_remedies() {
     assert_eq!(left, ["ledger"]);
     let (code, text) = ask(&["--bridge", "a-name-that-is-too-long"]);
     assert!(code == 1 && text.contains("WRONG    configuration: "), "{code} {text}");
+    let file = node.data().join("agent.toml");
+    fs::write(&file, "max_pod = 1\n").unwrap();
+    let (code, text) = ask(&["--config", file.to_str().unwrap()]);
+    let cause = "agent.toml:1: unknown key \"max_pod\": did you mean \"max_pods\"?";
+    assert!(code == 1 && text.contains(&format!("{cause}\n         → correct the file")), "{code} {text}");
 
     let disk = Disk::of(&node);
     mount(&["-o", "remount,ro", disk.path()]);

@@ -28,14 +28,7 @@ struct Life {
 impl Life {
     /// A node whose image is here, in a network of its own.
     fn new() -> Self {
-        let mut node = Node::new();
-        let first = node.pod("first", "exec sleep 1000", |_| ());
-        node.want(vec![first]);
-        node.start(&["--stop-pods-on-exit"]);
-        node.wait_running("first");
-        node.terminate();
-        node.in_own_network();
-        node.network(&Network {
+        let mut node = Node::networked(&Network {
             pod_cidr: "10.79.0.0/24".into(),
             service_cidr: "10.80.0.0/16".into(),
             domain: "cluster.local".into(),

@@ -25,3 +25,4 @@ pub use bind::{MountRequest, mount_source};
 pub use cleanup::cleanup;
 pub use error::VolumeError;
 pub use prepare::{Sources, is_read_only, prepare};
+pub use tmpfs::shared_memory;

@@ -3,11 +3,12 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::statvfs;
 
+use crate::prepare::FOLDER;
 use crate::{VolumeError, mount_info};
 
 /// How a folder in memory is mounted.
@@ -48,6 +49,16 @@ impl Tmpfs {
         // To the kernel a size of 0 means none at all, to Kubernetes too.
         self.size.filter(|&bytes| bytes > 0).map_or_else(String::new, |bytes| format!("size={bytes},"))
     }
+}
+
+/// Makes sure that the pod has its shared memory, 64 MiB as container engines give, and says where. It goes with the
+/// volumes.
+pub fn shared_memory(pod_dir: &Path) -> Result<PathBuf, VolumeError> {
+    // No volume can have this name.
+    let folder = pod_dir.join(FOLDER).join(".shm");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    Tmpfs { size: Some(64 << 20), flags, mode: 0o1777, group: None }.ensure(&folder)?;
+    Ok(folder)
 }
 
 /// Whether another file system starts here.

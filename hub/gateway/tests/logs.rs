@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use gannet_hub_gateway::{Broker, Gateway, GatewayTasks, StreamError};
 use gannet_protocols_link::Fact;
 use gannet_protocols_wire::WINDOW_BYTES;
-use support::{Pki, TestAgent, fact, log_request, name, node, start_gateway, until, url};
+use support::{Pki, TestAgent, fact, log_request, name, node, silent_node, start_gateway, until, url};
 use tokio::sync::mpsc;
 
 struct Fleet {
@@ -76,21 +76,12 @@ async fn what_goes_wrong_is_said() {
     assert_eq!(stream.next().await, None);
 }
 
-/// A node that is thought to be there, and says nothing: here one whose agent is only its birth.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_does_not_answer_is_not_waited_for() {
-    use gannet_protocols_link::{Link as _, LinkEvent, Message};
-    use gannet_protocols_mqtt::{MqttConfig, MqttLink};
-    use gannet_protocols_wire::{NodeState, Topic};
     let pki = Pki::new();
     let broker = pki.broker().await;
     let (gateway, mut facts, _tasks, _) = start_gateway(&url(&broker), Some(pki.hub()), |_| ());
-    let config = MqttConfig { tls: Some(pki.node(&node())), ..MqttConfig::new(url(&broker), "gw") };
-    let mut link = MqttLink::connect(config).unwrap();
-    while link.next().await != LinkEvent::Up {}
-    let born = NodeState { alive: true, session: gannet_protocols_model::Session(1) };
-    link.publish(Message::new(Topic::State(node()), &born)).await.unwrap();
-    fact(&mut facts, "birth", |f| matches!(f, Fact::NodeUp { .. })).await;
+    let _link = silent_node(&pki, &broker, &mut facts).await;
     let error = gateway.logs(&node(), log_request("log")).await.err();
     assert_eq!(error, Some(StreamError::Timeout { node: node(), seconds: 10 }));
 }

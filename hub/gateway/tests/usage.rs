@@ -7,11 +7,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use gannet_hub_gateway::{StreamError, UsageError};
-use gannet_protocols_link::{Fact, Link as _, LinkEvent, Message};
-use gannet_protocols_model::{ByteSize, ContainerUsage, NodeUsage, PodUsage, Session, Timestamp, Usage};
-use gannet_protocols_mqtt::{MqttConfig, MqttLink};
-use gannet_protocols_wire::{NodeState, Topic};
-use support::{Pki, TestAgent, fact, name, node, start_gateway, url};
+use gannet_protocols_link::Fact;
+use gannet_protocols_model::{ByteSize, ContainerUsage, NodeUsage, PodUsage, Timestamp, Usage};
+use support::{Pki, TestAgent, fact, name, node, silent_node, start_gateway, url};
 
 /// Figures of so many pods: many of them need more than one frame, and more than the window.
 fn figures(pods: usize) -> NodeUsage {
@@ -63,18 +61,12 @@ async fn figures_come_when_they_are_asked_for() {
     assert_eq!(gateway.metrics().await.unwrap().streams, 0, "every stream was closed");
 }
 
-/// A node that is thought to be there, and says nothing: here one whose agent is only its birth.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_says_nothing_is_not_waited_for() {
     let pki = Pki::new();
     let broker = pki.broker().await;
     let (gateway, mut facts, _tasks, _) = start_gateway(&url(&broker), Some(pki.hub()), |_| ());
-    let config = MqttConfig { tls: Some(pki.node(&node())), ..MqttConfig::new(url(&broker), "gw") };
-    let mut link = MqttLink::connect(config).unwrap();
-    while link.next().await != LinkEvent::Up {}
-    let born = NodeState { alive: true, session: Session(1) };
-    link.publish(Message::new(Topic::State(node()), &born)).await.unwrap();
-    fact(&mut facts, "birth", |f| matches!(f, Fact::NodeUp { .. })).await;
+    let _link = silent_node(&pki, &broker, &mut facts).await;
     let begun = Instant::now();
     let late = StreamError::Timeout { node: node(), seconds: 3 };
     assert_eq!(gateway.usage(&node()).await, Err(UsageError::Stream(late)));

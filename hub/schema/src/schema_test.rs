@@ -96,7 +96,11 @@ fn v3() {
     let metrics = parsed(crate::openapi_v3("apis/metrics.k8s.io/v1beta1").unwrap());
     let list = &metrics["paths"]["/apis/metrics.k8s.io/v1beta1/namespaces/{namespace}/pods"]["get"];
     assert_eq!(list["x-kubernetes-group-version-kind"]["kind"], "PodMetrics");
-    assert!(metrics["components"]["schemas"].get("io.k8s.metrics.pkg.apis.metrics.v1beta1.ContainerMetrics").is_some());
+    assert!(
+        metrics["components"]["schemas"]
+            .get("io.k8s.metrics.pkg.apis.metrics.v1beta1.ContainerMetrics")
+            .is_some()
+    );
     let apps = parsed(crate::openapi_v3("apis/apps/v1").unwrap());
     assert!(apps["components"]["schemas"].get("io.k8s.api.core.v1.Node").is_none());
 }

@@ -12,7 +12,8 @@ const COMPONENTS: &str = "#/components/schemas/";
 
 /// `api/v1`, `apis/apps/v1`, in order.
 pub(crate) fn groups() -> Vec<String> {
-    let all: BTreeSet<String> = catalog::served().map(|s| group_path(&s)).chain([made::GROUP.to_owned()]).collect();
+    let all: BTreeSet<String> =
+        catalog::served().map(|s| group_path(&s)).chain([made::GROUP.to_owned()]).collect();
     all.into_iter().collect()
 }
 

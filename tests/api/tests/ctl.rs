@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
@@ -10,6 +10,7 @@ use gannet_hub_api::objects::meta;
 use gannet_hub_core::{Change, Kind, ObjectKey};
 use gannet_hub_ctl::{Command, Connection, Session, wait_available};
 use gannet_tests_api::Bench;
+use gannet_tests_support::{contains, squeezed};
 use serde_json::{Value, json};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/examples/web-app.yaml");
@@ -66,19 +67,6 @@ fn fails(bench: &Bench, words: &[&str], expect: &str) -> anyhow::Result<()> {
     let (out, error) = ctl(bench, words)?;
     ensure!(error.contains(expect), "{words:?} failed with {error:?} instead of {expect:?}\n{out}");
     Ok(())
-}
-
-fn contains(text: &str, parts: &[&str]) -> anyhow::Result<()> {
-    for part in parts {
-        ensure!(text.contains(part), "{part:?} is not in:\n{text}");
-    }
-    Ok(())
-}
-
-/// Columns without the blanks between them.
-fn squeezed(text: &str) -> String {
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -282,7 +270,9 @@ impl Seen {
 
     /// Returns once it holds this.
     async fn until(&self, part: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
         while !squeezed(&self.text()).contains(part) {
+            assert!(Instant::now() < deadline, "{part:?} does not come: {}", self.text());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

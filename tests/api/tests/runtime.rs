@@ -9,6 +9,7 @@ use gannet_protocols_model::{
     NodeUsage, PodPhase, PodStatus, PodUsage, Resize, RolledBack, Terminated, Timestamp, Usage,
 };
 use gannet_tests_api::{Bench, contains, with_each};
+use gannet_tests_support::squeezed;
 use serde_json::{Value, json};
 
 const NODE: &str = "gateway-1";
@@ -123,12 +124,6 @@ fn report(bench: &Bench, pod: &str, edit: impl FnOnce(&mut PodStatus)) -> anyhow
     let change = apply_report(&world(bench)?, &NODE.parse()?, &status, bench.objects.now());
     bench.block_on(bench.objects.apply(change.context("the report changes nothing")?))?;
     Ok(())
-}
-
-/// Columns without the blanks between them.
-fn squeezed(text: &str) -> String {
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn bench_with_pods(bench: &Bench, kubectl: &gannet_tests_support::Kubectl) -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 
 use anyhow::{Context as _, ensure};
 use gannet_tests_e2e::{Fleet, PATIENCE};
-use gannet_tests_support::{Kubectl, wait_until};
+use gannet_tests_support::{Kubectl, contains, squeezed, wait_until};
 
 /// Fails once, with a last word; then runs beside a sidecar.
 const STORY: &str = r#"apiVersion: v1
@@ -93,18 +93,6 @@ fn until(fleet: &Fleet, kubectl: &Kubectl, args: &[&str], part: &str) -> anyhow:
         Err(error) => Err(format!("{error:#}")),
     });
     found.map_err(|e| anyhow::anyhow!("{e:#}\n{}", fleet.logs()))
-}
-
-fn contains(text: &str, parts: &[&str]) -> anyhow::Result<()> {
-    parts.iter().try_for_each(|part| {
-        ensure!(text.contains(part), "{part:?} is not in:\n{text}");
-        Ok(())
-    })
-}
-
-fn squeezed(text: &str) -> String {
-    let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 #[test]

@@ -4,16 +4,9 @@ use std::collections::BTreeSet;
 
 use anyhow::{Context as _, ensure};
 use gannet_tests_e2e::{Fleet, PATIENCE};
-use gannet_tests_support::{Kubectl, Sandbox, run, wait_until};
+use gannet_tests_support::{Kubectl, Sandbox, contains, run, wait_until};
 
 const EXAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/examples/web-app.yaml");
-
-fn contains(text: &str, parts: &[&str]) -> anyhow::Result<()> {
-    parts.iter().try_for_each(|part| {
-        ensure!(text.contains(part), "{part:?} is not in:\n{text}");
-        Ok(())
-    })
-}
 
 fn ready(fleet: &Fleet, kubectl: &Kubectl, count: usize) -> anyhow::Result<BTreeSet<String>> {
     let pods = wait_until("ready pods", PATIENCE, || match fleet.ready_pods(kubectl, "app=web-app")? {

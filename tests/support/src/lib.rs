@@ -9,8 +9,10 @@ pub mod one_image;
 mod patience;
 mod program;
 mod sandbox;
+mod text;
 
 pub use kubectl::{Kubectl, kubectl_binaries};
 pub use patience::wait_until;
 pub use program::{Running, binary, run};
 pub use sandbox::Sandbox;
+pub use text::{contains, squeezed};

@@ -48,6 +48,7 @@ impl Change<'_> {
         record.ready = false;
         record.started = false;
         record.renew = false;
+        record.leaving_since = None;
         record.resources = Some(resources);
         let hooks = self.container(&id.name).is_some_and(|c| c.post_start.is_some());
         record.hooked = !hooks;
@@ -103,6 +104,7 @@ impl Change<'_> {
         record.attempts = id.attempt.saturating_add(1);
         record.running = false;
         record.renew = false;
+        record.leaving_since = None;
         record.last = Some(Terminated {
             exit_code: START_ERROR_CODE,
             signal: None,
@@ -153,7 +155,7 @@ impl Change<'_> {
     }
 
     /// Whether nothing of the pod is to be started again.
-    fn leaves(&self, pod: &ObservedPod) -> bool {
+    pub(super) fn leaves(&self, pod: &ObservedPod) -> bool {
         let manifest = self.wanted.and_then(|w| w.manifest.as_deref());
         self.wanted.is_none_or(|w| w.entry.stop_within_seconds.is_some())
             || pod.record.ended.is_some()

@@ -146,6 +146,57 @@ fn hooks_before_the_signal_within_the_grace() {
 }
 
 #[test]
+fn a_hook_is_not_cut_off_for_a_plan_that_is_a_little_older() {
+    let mut node = node("Always", &["hang"], |m| m.containers[0].pre_stop = Some(HookAction::Sleep(1)));
+    node.settle();
+    node.change("p", |p| p.entry.stop_within_seconds = Some(30));
+    node.settle();
+    let began = node.now;
+    node.now = gannet_protocols_model::Timestamp::from_millis(began.millis() - 3);
+    assert_eq!(node.plan_text(), [""; 0]);
+    // But one that moved back cannot tell how long the hook has had.
+    node.now = gannet_protocols_model::Timestamp::from_millis(began.millis() - 5000);
+    assert_eq!(node.plan_text(), ["stop p/hang.0 15"]);
+}
+
+#[test]
+fn a_restart_of_the_agent_gives_no_more_grace() {
+    let deaf = |hook: bool| {
+        let mut node = node("Always", &["deaf"], |m| {
+            m.containers[0].pre_stop = hook.then_some(HookAction::Sleep(1));
+        });
+        node.settle();
+        node.change("p", |p| p.entry.stop_within_seconds = Some(30));
+        node.settle();
+        node.pass(20);
+        node.restart_agent();
+        node
+    };
+    let mut plain = deaf(false);
+    assert_eq!(plain.settle(), ["stop p/deaf.0 15"]);
+    assert_eq!(plain.wake(), Some(10));
+    plain.pass(10);
+    assert_eq!(plain.settle(), ["kill p/deaf.0", "remove p"]);
+
+    let mut hooked = deaf(true);
+    assert_eq!(hooked.settle(), ["prestop p/deaf.0", "stop p/deaf.0 15"]);
+    assert_eq!(hooked.wake(), Some(10));
+
+    // One that comes back late still lets it end by itself.
+    let mut late = deaf(false);
+    late.pass(60);
+    late.restart_agent();
+    assert_eq!(late.settle(), ["stop p/deaf.0 15"]);
+    assert_eq!(late.wake(), Some(2));
+
+    // A clock that moved back makes it a stop that begins now.
+    let mut back = deaf(false);
+    back.now = gannet_protocols_model::Timestamp::from_millis(1000);
+    assert_eq!(back.settle(), ["stop p/deaf.0 15"]);
+    assert_eq!(back.wake(), Some(30));
+}
+
+#[test]
 fn a_probe_has_its_own_grace() {
     for (own, wait) in [(Some(7), 7), (Some(1), 2), (None, 30)] {
         let mut node = node("Always", &["deaf"], |m| m.containers[0].liveness = probe(own));

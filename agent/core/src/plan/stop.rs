@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gannet_protocols_model::{HookAction, Manifest, PodUid};
+use gannet_protocols_model::{HookAction, Manifest, PodUid, Timestamp};
 
 use super::{Planner, run_of};
 use crate::action::Action;
@@ -12,6 +12,8 @@ use crate::observed::{Hook, Live, ObservedPod, Stopping};
 const SIGTERM: i32 = 15;
 /// A process that survives SIGKILL (it hangs in the kernel) is killed again this often.
 const KILL_AGAIN: Duration = Duration::from_secs(10);
+/// A clock that moved back by less than this did not: what is noted may be a little younger than the plan.
+const JITTER: Duration = Duration::from_secs(1);
 /// However little of its grace its hook left, a container has so long after its signal. kubelet's number.
 const LEAST: Duration = Duration::from_secs(2);
 
@@ -73,13 +75,16 @@ impl<'a> Planner<'a> {
         let ask =
             |deadline, why| Action::StopContainer { pod: uid.clone(), id: id.clone(), signal, deadline, why };
         let Some(Stopping { since, deadline, hook, signalled, killed }) = live.stopping else {
+            // An earlier agent may have asked it before.
+            let began = pod.history(name).and_then(|h| h.leaving_since).filter(|_| stop.shortens);
+            let end = began.filter(|began| *began <= self.now).unwrap_or(self.now).plus(grace);
             let action = if grace.is_zero() {
                 kill
-            } else if stop.hook.is_some() || !stop.turn {
-                let (deadline, hook) = (self.now.plus(grace), stop.hook.cloned());
-                Action::BeginStop { pod: uid.clone(), id: id.clone(), hook, deadline, why: stop.why }
+            } else if (stop.hook.is_some() || !stop.turn) && end > self.now {
+                let hook = stop.hook.cloned();
+                Action::BeginStop { pod: uid.clone(), id: id.clone(), hook, deadline: end, why: stop.why }
             } else {
-                ask(self.now.plus(grace.max(LEAST)), stop.why)
+                ask(end.max(self.now.plus(LEAST)), stop.why)
             };
             return self.actions.push(action);
         };
@@ -89,7 +94,7 @@ impl<'a> Planner<'a> {
             _ if stop.shortens && grace.is_zero() => return self.actions.push(kill),
             (None, Some(signalled)) => (since, end.max(signalled.plus(LEAST).min(deadline))),
             (None, None) => {
-                let waits = (hook == Hook::Running || !stop.turn) && self.now >= since && self.now < end;
+                let waits = (hook == Hook::Running || !stop.turn) && !self.is_before(since) && self.now < end;
                 if waits {
                     self.wake(end);
                 } else {
@@ -99,10 +104,15 @@ impl<'a> Planner<'a> {
             }
         };
         // Where the clock moved back, the wait is over rather than longer.
-        if self.now >= until || self.now < from {
+        if self.now >= until || self.is_before(from) {
             self.actions.push(kill);
         } else {
             self.wake(until);
         }
+    }
+
+    /// Whether the clock moved back since then.
+    fn is_before(&self, then: Timestamp) -> bool {
+        self.now.plus(JITTER) < then
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 const TOOLS: &[&str] = &[
     "sh", "cat", "echo", "sleep", "true", "grep", "hostname", "readlink", "id", "head", "tail", "mknod",
     "dd", "unshare", "kill", "seq", "yes", "touch", "wc", "mkdir", "ls", "stty", "tty", "chmod", "nc",
-    "test", "rm",
+    "test", "rm", "stat",
 ];
 
 pub(crate) struct Fixture {

@@ -52,6 +52,22 @@ pub(crate) async fn a_pod_shares_namespaces() {
     fixture.finish().await;
 }
 
+/// A container that could write there would lift its own limits.
+pub(crate) async fn cgroups_cannot_be_written() {
+    let mut fixture = Fixture::new().await;
+    let pod = fixture.pod().await;
+    let script = "cd /sys/fs/cgroup; for d in . */; do mkdir $d/own 2>/dev/null && echo made $d; \
+        for f in $d/memory.limit_in_bytes $d/memory.max $d/pids.max $d/cpu.cfs_quota_us $d/cgroup.procs; do \
+        [ -e $f ] && echo -1 2>/dev/null >$f && echo wrote $f; done; done; echo end";
+    let output = fixture.output_of(&pod, fixture.container("a-0", script)).await;
+    assert_eq!(output, "end\n");
+    let looks = fixture
+        .container("b-0", "cat /sys/fs/cgroup/*/pids.max /sys/fs/cgroup/pids.max 2>/dev/null; echo end");
+    let seen = fixture.output_of(&pod, looks).await;
+    assert!(seen.lines().count() > 1, "no cgroup is mounted: {seen}");
+    fixture.finish().await;
+}
+
 /// The lines of `/proc/self/status` that say how a process is confined.
 fn confinement(status: &str) -> BTreeMap<String, String> {
     const KEYS: &[&str] = &[

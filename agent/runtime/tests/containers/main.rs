@@ -15,6 +15,7 @@ mod namespaces;
 mod resources;
 mod soak;
 mod survival;
+mod users;
 mod versions;
 
 use std::future::Future;
@@ -40,6 +41,7 @@ const TESTS: &[(&str, Test)] = tests![
     lifecycle::logs_are_rotated,
     lifecycle::usage_is_read,
     isolation::a_pod_shares_namespaces,
+    isolation::cgroups_cannot_be_written,
     isolation::confined_as_engines_do,
     isolation::privileges_may_be_gained_under_a_filter,
     isolation::devices_are_denied,
@@ -60,6 +62,9 @@ const TESTS: &[(&str, Test)] = tests![
     resources::limits_change_in_place,
     resources::a_pod_as_a_whole,
     resources::devices_come_and_go,
+    users::root_is_nobody_on_the_node,
+    users::no_two_pods_are_alike,
+    users::what_cannot_be_mapped_is_refused,
     versions::a_shim_of_an_earlier_release,
     faults::anything_may_die_at_any_point,
     faults::the_agent_may_die_at_any_point,

@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, fchown};
 
 use libcontainer::syscall::syscall::create_syscall;
 use libcontainer::workload::Executor;
@@ -24,7 +24,7 @@ use crate::command::terminal::{self, Size};
 use crate::executor::Confined;
 use crate::fork::exit;
 use crate::kernel::cgroup;
-use crate::kernel::namespaces::waiting_pipe;
+use crate::kernel::namespaces::{enter_users, waiting_pipe};
 use crate::process::ProcessId;
 
 /// What a command reads and writes.
@@ -48,6 +48,17 @@ impl Stdio {
             Self::Files { stdin, stdout, stderr } => [stdin, stdout, stderr].map(AsRawFd::as_raw_fd).to_vec(),
             Self::Terminal { console, .. } => vec![console.as_raw_fd()],
         }
+    }
+
+    /// Gives a user of the node the pipes, so that `/dev/stdout` can be opened anew.
+    pub(crate) fn give(&self, uid: u32) -> io::Result<()> {
+        let Self::Files { stdin, stdout, stderr } = self else { return Ok(()) };
+        for file in [stdin, stdout, stderr] {
+            if file.metadata()?.file_type().is_fifo() {
+                fchown(file, Some(uid), None)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -100,8 +111,11 @@ impl Namespaces {
     /// Enters all but that of processes, which holds for children only.
     fn enter(&self) -> Result<(), String> {
         for (file, flag, name) in &self.entered {
-            setns(file, *flag)
-                .map_err(|errno| format!("cannot enter the {name} namespace: {}", errno.desc()))?;
+            let entered = match *flag {
+                CloneFlags::CLONE_NEWUSER => enter_users(file),
+                flag => setns(file, flag),
+            };
+            entered.map_err(|errno| format!("cannot enter the {name} namespace: {}", errno.desc()))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod cgroup;
 pub(crate) mod devices;
+pub mod idmap;
 pub(crate) mod limits;
 pub(crate) mod namespaces;
 pub(crate) mod pause;

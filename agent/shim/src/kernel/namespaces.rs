@@ -121,14 +121,17 @@ fn keep_at(source: &str, path: &Path) -> io::Result<()> {
 /// Makes the pod's user namespace: its root is nobody on the node.
 pub(crate) fn ensure_users(path: &Path, range: IdRange) -> io::Result<()> {
     let wanted = Wanted { name: "user", flag: CloneFlags::CLONE_NEWUSER, path, users: None };
-    ensure(&wanted, dumpable, |pid| {
-        let map = format!("0 {} {}\n", range.first, range.count);
-        for file in ["uid_map", "gid_map"] {
-            fs::write(format!("/proc/{pid}/{file}"), &map)
-                .map_err(|err| io::Error::other(format!("{file} {}: {err}", map.trim())))?;
-        }
-        Ok(())
-    })
+    ensure(&wanted, dumpable, |pid| write_maps(pid, range))
+}
+
+/// Says whose users those of a process's new user namespace are.
+pub(crate) fn write_maps(pid: i32, range: IdRange) -> io::Result<()> {
+    let map = format!("0 {} {}\n", range.first, range.count);
+    for file in ["uid_map", "gid_map"] {
+        fs::write(format!("/proc/{pid}/{file}"), &map)
+            .map_err(|err| io::Error::other(format!("{file} {}: {err}", map.trim())))?;
+    }
+    Ok(())
 }
 
 /// Maps are written through `/proc`, which belongs to nobody while its process is not dumpable.

@@ -55,7 +55,12 @@ pub(crate) fn ensure(layout: &PodLayout, users: Option<&Path>) -> io::Result<()>
 }
 
 fn begin(users: Option<&File>, layout: &PodLayout, to_parent: &File, from_parent: File) -> i32 {
-    let entered = users.map_or(Ok(()), enter_users).and_then(|()| unshare(CloneFlags::CLONE_NEWPID));
+    let _ = nix::sys::prctl::set_name(c"pause");
+    title::set("/pause");
+    // While this process still is the node's root: a pod's may not pass through the folders.
+    let entered = empty_root(&layout.dir().join("ns"))
+        .and_then(|()| users.map_or(Ok(()), enter_users))
+        .and_then(|()| unshare(CloneFlags::CLONE_NEWPID));
     if entered.is_err() {
         say(to_parent, entered);
         return 1;
@@ -69,7 +74,7 @@ fn begin(users: Option<&File>, layout: &PodLayout, to_parent: &File, from_parent
         }
         Ok(ForkResult::Child) => {
             let keep = vec![from_parent.as_raw_fd()];
-            fork::exit(keep, || pause(layout, from_parent))
+            fork::exit(keep, || pause(from_parent))
         }
         Err(errno) => {
             say(to_parent, Err(errno));
@@ -78,11 +83,9 @@ fn begin(users: Option<&File>, layout: &PodLayout, to_parent: &File, from_parent
     }
 }
 
-fn pause(layout: &PodLayout, mut from_parent: File) -> i32 {
+fn pause(mut from_parent: File) -> i32 {
     let _ = setsid();
-    let _ = nix::sys::prctl::set_name(c"pause");
-    title::set("/pause");
-    let hidden = nix::sys::prctl::set_dumpable(false).and_then(|()| empty_root(&layout.dir().join("ns")));
+    let hidden = nix::sys::prctl::set_dumpable(false);
     // Ended, since its parent died before it had made a note of this process.
     if hidden.is_err() || from_parent.read(&mut [0]).ok() != Some(1) {
         return 1;

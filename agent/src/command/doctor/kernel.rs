@@ -8,13 +8,13 @@ use rustix::process::PidfdFlags;
 
 use super::finding::{Finding, Findings, good, warning, wrong};
 use super::try_out::{Tried, run};
+use crate::executor::try_users;
 
 /// Without these no container runs.
 const NEEDED: [&str; 6] = ["pid", "mnt", "net", "ipc", "uts", "cgroup"];
 
 pub(super) fn check(findings: &mut Findings) {
     findings.add("namespaces", namespaces());
-    findings.add("user namespaces", user_namespaces());
     findings.add("overlayfs", overlay());
     findings.add("seccomp", seccomp());
     findings.add("pidfd", pidfd());
@@ -33,8 +33,12 @@ fn namespaces() -> Finding {
     }
 }
 
-/// Only pods with `hostUsers: false` need them.
-fn user_namespaces() -> Finding {
+/// Only pods with `hostUsers: false` need them. Tried where pods lie, as the agent does when it starts.
+pub(super) fn check_users(findings: &mut Findings, data_dir: &Path) {
+    findings.add("user namespaces", user_namespaces(data_dir));
+}
+
+fn user_namespaces(data_dir: &Path) -> Finding {
     let most = fs::read_to_string("/proc/sys/user/max_user_namespaces").unwrap_or_default();
     if !Path::new("/proc/self/ns/user").exists() {
         return warning(
@@ -48,13 +52,16 @@ fn user_namespaces() -> Finding {
             "sysctl -w user.max_user_namespaces=1000",
         );
     }
-    match run("unshare", &["-U", "true"], "") {
-        Tried::Worked => good("can be made"),
-        Tried::Failed(why) => warning(
-            format!("cannot be made ({why}): pods with `hostUsers: false` are refused"),
-            "look at kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns",
+    if !data_dir.is_dir() {
+        return good("the kernel has them; not tried, since there is no data folder yet");
+    }
+    match try_users(&data_dir.join(".doctor-users")) {
+        Ok(()) => good("pods can have users of their own"),
+        Err(error) => warning(
+            format!("pods with `hostUsers: false` are refused: {error:#}"),
+            "use a kernel of 5.19 or newer (6.3 for volumes in memory), and a file system below the data folder that can \
+             map owners, such as ext4, xfs or btrfs",
         ),
-        Tried::Missing(_) => good("the kernel has them; not tried, since the program unshare is missing"),
     }
 }
 

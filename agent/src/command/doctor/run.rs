@@ -21,14 +21,22 @@ pub(crate) fn doctor(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = file.map(|file| args.settings.over(file.unwrap_or_default()));
     match settings.and_then(Settings::check) {
         Ok(config) => {
+            kernel::check_users(&mut findings, &config.data_dir);
             disk::check(&mut findings, &config.data_dir);
             certificate::check(&mut findings, &config);
             hub::check(&mut findings, &config);
         }
         Err(error) => {
+            kernel::check_users(&mut findings, &data_dir);
             disk::check(&mut findings, Path::new(&data_dir));
+            let file = args.config.as_deref().map(|path| format!("{}:", path.display()));
             for problem in error.problems {
-                let remedy = "give it as a flag or in --config; or enrol this node and name the folder with --identity";
+                let remedy = match &file {
+                    Some(file) if problem.starts_with(file) => "correct the file of --config",
+                    _ => {
+                        "give it as a flag or in --config; or enrol this node and name the folder with --identity"
+                    }
+                };
                 findings.add("configuration", wrong(problem, remedy));
             }
         }

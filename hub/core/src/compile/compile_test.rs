@@ -281,3 +281,22 @@ fn golden() {
     }
     assert_eq!(text, std::fs::read_to_string(path).unwrap());
 }
+
+#[test]
+fn binary_data_is_for_files_alone() {
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "cm", "namespace": "default"},
+        "data": {"text": "t"}, "binaryData": {"bin": "AAEC"}});
+    let spec = json!({"containers": [{"name": "c", "image": "web:v1",
+        "env": [{"name": "B", "valueFrom": {"configMapKeyRef": {"name": "cm", "key": "bin"}}}],
+        "envFrom": [{"configMapRef": {"name": "cm"}}]}],
+        "volumes": [{"name": "v", "configMap": {"name": "cm"}}]});
+    let objects = [node("n1", 1, ""), map, pod("a", "n1", spec)];
+    check(&objects, &["couldn't find key bin in ConfigMap default/cm"], &[]);
+    let docs = compile(&world(&objects), &ClusterNetwork::default(), &"n1".parse().unwrap());
+    let (text, bin) = (("text".to_owned(), b"t".to_vec()), ("bin".to_owned(), vec![0, 1, 2]));
+    for (what, blob) in
+        [("variables", ConfigBlob::new([text.clone()])), ("files", ConfigBlob::new([text, bin]))]
+    {
+        assert!(docs.blobs.contains_key(&blob.digest()), "{what}");
+    }
+}

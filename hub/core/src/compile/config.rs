@@ -41,6 +41,16 @@ impl Reference<'_> {
         }
     }
 
+    /// The object's keys that may become variables: those of `binaryData` are for files alone.
+    pub(super) fn variables(&self, scope: &Scope<'_>) -> Option<ConfigBlob> {
+        if self.secret {
+            return self.find(scope);
+        }
+        let map = scope.world.config_maps.get(&ObjectKey::new(scope.namespace, self.name))?;
+        let text = map.data.iter().flatten().map(|(k, v)| (k.clone(), v.clone().into_bytes()));
+        Some(ConfigBlob::new(text))
+    }
+
     /// The object's keys as files.
     pub(super) fn files(
         &self,

@@ -29,7 +29,7 @@ fn env_from(scope: &mut Scope<'_>, source: &core::EnvFromSource) -> Option<EnvVa
         (_, Some(r)) => Reference { secret: true, name: &r.name, optional: r.optional == Some(true) },
         (None, None) => return None,
     };
-    let value = match reference.find(scope) {
+    let value = match reference.variables(scope) {
         Some(blob) => {
             let blob = keep(scope.blobs, blob.to_bytes());
             EnvValue::All { blob, prefix: source.prefix.clone().unwrap_or_default() }
@@ -58,7 +58,7 @@ fn value_from(scope: &mut Scope<'_>, from: &core::EnvVarSource) -> Option<EnvVal
         }
         (None, None) => return None,
     };
-    match reference.find(scope) {
+    match reference.variables(scope) {
         Some(blob) if blob.get(key).is_some() => {
             let blob = keep(scope.blobs, blob.to_bytes());
             Some(EnvValue::Key { blob, key: key.clone() })

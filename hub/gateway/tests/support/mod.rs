@@ -13,13 +13,15 @@ use gannet_hub_gateway::{
     Broker, BrokerConfig, BrokerTls, DesiredSource, Gateway, GatewayConfig, GatewayTasks,
 };
 use gannet_hub_pki::{Authority, SanName, client_config};
-use gannet_protocols_link::{AgentConfig, AgentOutput, AgentSession, Fact, Held, Link, Message, Outgoing};
+use gannet_protocols_link::{
+    AgentConfig, AgentOutput, AgentSession, Fact, Held, Link, LinkEvent, Message, Outgoing,
+};
 use gannet_protocols_model::{
     ByteSize, ConfigBlob, CpuMillis, Desired, Digest, Generation, Network, NodeInfo, NodeName, PodEntry,
     PodPhase, PodStatus, PodUid, Session, SigningKey, Timestamp,
 };
 use gannet_protocols_mqtt::{MqttConfig, MqttLink, MqttPublisher};
-use gannet_protocols_wire::{LogRequest, Open, StreamId, Topic};
+use gannet_protocols_wire::{LogRequest, NodeState, Open, StreamId, Topic};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 
@@ -49,6 +51,17 @@ pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(tokio::time::Instant::now() < deadline, "{what}: it did not come");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+/// A node that is thought to be there, and says nothing: one whose agent is only its birth.
+pub(crate) async fn silent_node(pki: &Pki, broker: &Broker, facts: &mut mpsc::Receiver<Fact>) -> MqttLink {
+    let config = MqttConfig { tls: Some(pki.node(&node())), ..MqttConfig::new(url(broker), "gw") };
+    let mut link = MqttLink::connect(config).unwrap();
+    while link.next().await != LinkEvent::Up {}
+    let born = NodeState { alive: true, session: Session(1) };
+    link.publish(Message::new(Topic::State(node()), &born)).await.unwrap();
+    fact(facts, "birth", |f| matches!(f, Fact::NodeUp { .. })).await;
+    link
 }
 
 /// Waits for a fact.

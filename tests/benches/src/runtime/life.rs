@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::peer::Peer;
 use super::{Options, bundle};
-use crate::figure::{Samples, table};
+use crate::figure::{Samples, millis, table};
 
 /// Longer than a command takes on any machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +41,12 @@ impl Ours {
     }
 
     pub(super) async fn run(&self, pod: &PodUid, id: &str, args: &[&str]) -> anyhow::Result<()> {
+        self.create(pod, id, args).await?;
+        self.runtime.start_container(pod, id).await?;
+        Ok(())
+    }
+
+    async fn create(&self, pod: &PodUid, id: &str, args: &[&str]) -> anyhow::Result<()> {
         let container = ContainerSpec {
             id: id.to_owned(),
             spec: serde_json::from_value(bundle::spec(&self.rootfs, args))?,
@@ -49,13 +55,16 @@ impl Ours {
             log_limits: LogLimits::default(),
         };
         self.runtime.create(pod, container).await?;
-        self.runtime.start_container(pod, id).await?;
         Ok(())
     }
 
-    async fn life(&mut self, pod: &PodUid, id: &str) -> anyhow::Result<Duration> {
+    /// How long it took until it was created, executed, ended, and gone.
+    async fn life(&mut self, pod: &PodUid, id: &str) -> anyhow::Result<[Duration; 4]> {
         let begun = Instant::now();
-        self.run(pod, id, &["true"]).await?;
+        self.create(pod, id, &["true"]).await?;
+        let created = begun.elapsed();
+        self.runtime.start_container(pod, id).await?;
+        let started = begun.elapsed();
         loop {
             match self.events.recv().await.context("the runtime is gone")? {
                 RuntimeEvent::Exited { container, exit, .. } if container == id => {
@@ -65,8 +74,9 @@ impl Ours {
                 _ => {}
             }
         }
+        let ended = begun.elapsed();
         self.runtime.delete(pod, id).await?;
-        Ok(begun.elapsed())
+        Ok([created, started, ended, begun.elapsed()])
     }
 
     pub(super) async fn finish(self) -> anyhow::Result<()> {
@@ -97,16 +107,21 @@ pub(super) async fn measure(options: &Options, dir: &Path, rootfs: &Path) -> any
     }
     let mut podman = Peer::start("podman", &[])?;
     let (rootfs, idle) = (rootfs.display().to_string(), format!("gannet-bench-{}", std::process::id()));
-    let plain = format!("--net host --read-only --rootfs {rootfs}");
+    let plain = format!(
+        "--ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --net host --read-only --rootfs {rootfs}"
+    );
     if let Some(podman) = &mut podman {
         podman.run(&format!("run -d --name {idle} {plain} sleep 1000"))?;
     }
 
     let mut lives: Vec<Samples> = (0..4).map(|_| Samples::default()).collect();
     let mut execs: Vec<Samples> = (0..4).map(|_| Samples::default()).collect();
+    let mut steps = [const { Samples::new() }; 4];
     let mut failed = None;
     for run in 0..options.runs {
-        lives[0].push(ours.life(&pod, &format!("life-{run}")).await?);
+        let life = ours.life(&pod, &format!("life-{run}")).await?;
+        lives[0].push(life[3]);
+        steps.iter_mut().zip(life).for_each(|(samples, at)| samples.push(at));
         let begun = Instant::now();
         let outcome = ours.runtime.exec(&pod, "idle", vec!["true".into()], PATIENCE, 100).await?;
         execs[0].push(begun.elapsed());
@@ -145,6 +160,11 @@ pub(super) async fn measure(options: &Options, dir: &Path, rootfs: &Path) -> any
             rows(samples).into_iter().map(|(name, index)| (name, &samples[index])).collect();
         table(title, &rows);
     }
+    let medians: Vec<String> = steps.iter().filter_map(Samples::median).map(millis).collect();
+    println!(
+        "\nMedians of gannet's steps, in ms from the beginning: created, executed, ended, deleted: {}",
+        medians.join(", ")
+    );
     if let Some(error) = failed {
         bail!("podman: {error}");
     }

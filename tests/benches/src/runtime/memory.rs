@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
+
+use gannet_tests_support::wait_until;
 
 use super::Options;
 use super::life::Ours;
@@ -11,31 +14,46 @@ const PODS: [usize; 3] = [1, 10, 50];
 /// Further containers in the first pod.
 const FURTHER: usize = 9;
 
-/// KiB of all processes whose name and command line fit.
+/// Longer than a shim's child takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn read(pid: u32, file: &str) -> String {
+    String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default()).into_owned()
+}
+
+/// Processes whose name and command line fit.
+fn processes(fits: impl Fn(&str, &str) -> bool) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(move |pid| fits(read(*pid, "comm").trim(), &read(*pid, "cmdline")))
+}
+
+/// KiB of all of them.
 fn pss(fits: impl Fn(&str, &str) -> bool) -> u64 {
-    let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = pids.filter_map(|e| e.file_name().to_str()?.parse::<u32>().ok());
-    let read = |pid: u32, file: &str| {
-        let bytes = fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
     let of = |pid: u32| {
         let rollup = read(pid, "smaps_rollup");
         let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
         line.and_then(|rest| rest.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0)
     };
-    pids.filter(|pid| fits(read(*pid, "comm").trim(), &read(*pid, "cmdline"))).map(of).sum()
+    processes(fits).map(of).sum()
 }
 
-fn ours() -> u64 {
+/// Of zygote and shims, once the shims' own short-lived children have ended.
+fn ours(shims: u64) -> anyhow::Result<u64> {
     let pods = format!("bench-{}-", std::process::id());
-    pss(|comm, line| comm == "gannet-zygote" || (comm == "gannet-shim" && line.contains(&pods)))
+    let is_shim = |comm: &str, line: &str| comm == "gannet-shim" && line.contains(&pods);
+    let settled = || match processes(is_shim).count() as u64 {
+        count if count <= shims => Ok(()),
+        count => Err(format!("{count} processes of {shims} shims")),
+    };
+    wait_until("the shims are alone", PATIENCE, settled)?;
+    Ok(pss(|comm, line| comm == "gannet-zygote" || is_shim(comm, line)))
 }
 
 pub(super) async fn measure(options: &Options, dir: &Path, rootfs: &Path) -> anyhow::Result<()> {
     println!("\n### Memory beside the containers (PSS)\n\n| | total KiB | a pod |\n| --- | --- | --- |");
     let mut runtime = Ours::start(options, &dir.join("memory"), rootfs).await?;
-    let zygote = ours();
+    let zygote = ours(0)?;
     println!("| zygote, no pod | {zygote} | |");
     let mut count = 0;
     let mut first = None;
@@ -46,16 +64,19 @@ pub(super) async fn measure(options: &Options, dir: &Path, rootfs: &Path) -> any
             first.get_or_insert(pod);
             count += 1;
         }
-        let total = ours();
+        let total = ours(goal as u64)?;
         println!("| gannet, {goal} pods | {total} | {} |", total.saturating_sub(zygote) / goal as u64);
     }
-    let before = ours();
+    let before = ours(count as u64)?;
     if let Some(pod) = &first {
         for number in 0..FURTHER {
             runtime.run(pod, &format!("further-{number}"), &["sleep", "1000"]).await?;
         }
     }
-    println!("| each further container in a pod | | {} |", ours().saturating_sub(before) / FURTHER as u64);
+    println!(
+        "| each further container in a pod | | {} |",
+        ours(count as u64)?.saturating_sub(before) / FURTHER as u64
+    );
     runtime.finish().await?;
 
     let Some(mut podman) = Peer::start("podman", &[])? else { return Ok(()) };
@@ -66,7 +87,7 @@ pub(super) async fn measure(options: &Options, dir: &Path, rootfs: &Path) -> any
         while count < goal {
             let rootfs = rootfs.display();
             podman.run(&format!(
-                "run -d --name {name}-{count} --net host --read-only --rootfs {rootfs} sleep 1000"
+                "run -d --name {name}-{count} --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --net host --read-only --rootfs {rootfs} sleep 1000"
             ))?;
             count += 1;
         }

@@ -2,7 +2,7 @@
 //! namespace in which the v2 part is not there. A server in that namespace runs and times them; a fork from this process
 //! would cost its size.
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Seek as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,12 +54,19 @@ pub(crate) fn serve(command: &[String]) -> anyhow::Result<()> {
         let line = line?;
         let mut run = Command::new(program);
         run.args(fixed).args(line.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null());
+        // A file and no pipe: a container that goes on keeps it open.
+        let mut errors = tempfile::tempfile()?;
+        run.stderr(errors.try_clone()?);
         let begun = Instant::now();
-        let output = run.stderr(Stdio::piped()).output()?;
+        let status = run.status()?;
         let took = begun.elapsed();
-        match output.status.success() {
-            true => println!("{}", took.as_nanos()),
-            false => println!("{}", String::from_utf8_lossy(&output.stderr).replace('\n', " ")),
+        if status.success() {
+            println!("{}", took.as_nanos());
+        } else {
+            let mut text = String::new();
+            errors.rewind()?;
+            errors.read_to_string(&mut text)?;
+            println!("{status}: {}", text.replace('\n', " "));
         }
     }
     ensure!(std::io::stdout().flush().is_ok(), "nobody listens");

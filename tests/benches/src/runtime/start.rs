@@ -144,7 +144,7 @@ pub(super) fn measure(options: &Options) -> anyhow::Result<()> {
     if let Some(podman) = &mut podman {
         for name in &names {
             podman.run(&format!(
-                "create --name {name} --net host --read-only --rootfs {} sleep 100000",
+                "create --name {name} --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --net host --read-only --rootfs {} sleep 100000",
                 rootfs.display()
             ))?;
         }

@@ -54,7 +54,15 @@ fn set_readiness(
     let unready: Vec<&str> = unready.map(|c| c.name.as_str()).collect();
 
     let started = report.phase != PodPhase::Pending;
-    let initialized = open.is_empty() || started;
+    // A pod that failed proves nothing: an init container that failed ends it, too.
+    let begun = match report.phase {
+        PodPhase::Running | PodPhase::Succeeded => true,
+        PodPhase::Pending => false,
+        PodPhase::Failed => {
+            report.containers.iter().any(|c| !matches!(c.state, model::ContainerState::Waiting { .. }))
+        }
+    };
+    let initialized = open.is_empty() || begun;
     let containers_ready = ended.is_none() && started && unready.is_empty() && !report.containers.is_empty();
     let not_ready = format!("containers with unready status: [{}]", unready.join(" "));
     let why_not_ready = match ended {
@@ -62,8 +70,11 @@ fn set_readiness(
         None => ("ContainersNotReady", not_ready.as_str()),
     };
     let not_initialized = format!("containers with incomplete status: [{}]", open.join(" "));
-    let why_not_initialized =
-        (!initialized).then_some(("ContainersNotInitialized", not_initialized.as_str()));
+    let why_initialized = match report.phase {
+        _ if !initialized => Some(("ContainersNotInitialized", not_initialized.as_str())),
+        PodPhase::Succeeded => Some(("PodCompleted", "")),
+        _ => None,
+    };
     let ready = if containers_ready {
         pods_ready::verdict(pod, node.is_some_and(super::is_node_ready))
     } else {
@@ -71,7 +82,7 @@ fn set_readiness(
     };
     let prepared = status::is_prepared(pod, report) && ended.is_none();
     meta::set_condition(conditions, "PodReadyToStartContainers", prepared, None, now);
-    meta::set_condition(conditions, "Initialized", initialized, why_not_initialized, now);
+    meta::set_condition(conditions, "Initialized", initialized, why_initialized, now);
     pods_ready::set_ready(conditions, &ready, now);
     let why = (!containers_ready).then_some(why_not_ready);
     meta::set_condition(conditions, "ContainersReady", containers_ready, why, now);

@@ -58,6 +58,11 @@ impl Seen<'_> {
             image.clone_from(&image_id);
         }
         let id = reported.container_id.as_ref().map(|id| format!("youki://{id}"));
+        let id = id.or_else(|| removed(reported, before?));
+        let last = reported.last.as_ref().map(|last| {
+            let waits = matches!(reported.state, model::ContainerState::Waiting { .. });
+            terminated(last, if waits { id.clone() } else { before.and_then(|b| last_id(b, reported, last)) })
+        });
         let (resources, allocated) = self.resources(container, reported, before);
         ContainerStatus {
             name: container.name.clone(),
@@ -67,7 +72,7 @@ impl Seen<'_> {
             started: Some(reported.started),
             restart_count: i32::try_from(reported.restart_count).unwrap_or(i32::MAX),
             state: Some(state(&reported.state, id.as_ref())),
-            last_state: Some(reported.last.as_ref().map(|last| terminated(last, None)).unwrap_or_default()),
+            last_state: Some(last.unwrap_or_default()),
             container_id: id,
             resources,
             allocated_resources: allocated,
@@ -164,6 +169,31 @@ fn terminated(t: &model::Terminated, id: Option<String>) -> ContainerState {
         }),
         ..ContainerState::default()
     }
+}
+
+/// The id of a run that ended and that the node has removed: it is known from before.
+fn removed(reported: &model::ContainerStatus, before: &ContainerStatus) -> Option<String> {
+    let ended = match reported.state {
+        model::ContainerState::Waiting { .. } => reported.last.is_some(),
+        model::ContainerState::Running { .. } => false,
+        model::ContainerState::Terminated(_) => true,
+    };
+    let same = i32::try_from(reported.restart_count) == Ok(before.restart_count);
+    before.container_id.clone().filter(|_| ended && same)
+}
+
+/// The id of the run before the one that goes on.
+fn last_id(
+    before: &ContainerStatus,
+    reported: &model::ContainerStatus,
+    last: &model::Terminated,
+) -> Option<String> {
+    let told = before.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    if let Some(told) = told.filter(|told| told.finished_at == Some(meta::time(last.finished_at))) {
+        return told.container_id.clone();
+    }
+    let previous = i32::try_from(reported.restart_count).is_ok_and(|count| before.restart_count + 1 == count);
+    before.container_id.clone().filter(|_| previous)
 }
 
 /// The image by digest, as container runtimes name what they run.

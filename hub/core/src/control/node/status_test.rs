@@ -241,3 +241,61 @@ fn a_pod_on_the_network_of_its_node_has_the_address_of_the_node() {
     );
     assert_eq!(condition(&status, "PodReadyToStartContainers"), "True");
 }
+
+#[test]
+fn initialized_is_what_the_init_containers_are() {
+    let waiting = || ContainerState::Waiting { reason: "PodInitializing".to_owned(), message: String::new() };
+    let incomplete = "False ContainersNotInitialized containers with incomplete status: [i]";
+    for (phase, code, main, expect) in [
+        (PodPhase::Pending, None, None, incomplete),
+        (PodPhase::Failed, Some(1), None, incomplete),
+        (PodPhase::Running, Some(0), None, "True"),
+        (PodPhase::Failed, Some(0), Some(1), "True"),
+        (PodPhase::Succeeded, Some(0), Some(0), "True PodCompleted"),
+    ] {
+        let (mut world, mut report) = world(json!({"containers": [{"name": "a", "image": "a:1"}],
+            "initContainers": [{"name": "i", "image": "i:1"}]}));
+        let state =
+            |code: Option<i32>| code.map_or_else(waiting, |c| ContainerState::Terminated(ended(c, "")));
+        report.phase = phase;
+        report.init_containers = vec![init("i", state(code), code == Some(0))];
+        report.containers[0].state = state(main);
+        report.containers[0].ready = false;
+        let status = apply(&mut world, &report);
+        assert_eq!(condition(&status, "Initialized"), expect, "{phase:?} {code:?} {main:?}");
+    }
+}
+
+#[test]
+fn runs_that_ended_keep_their_ids() {
+    let (mut world, mut report) = world(json!({"containers": [{"name": "a", "image": "a:1"}]}));
+    let mut run =
+        |world: &mut TestWorld, count, id: Option<&str>, state: ContainerState, last: Option<Terminated>| {
+            let seen = &mut report.containers[0];
+            seen.restart_count = count;
+            seen.container_id = id.map(str::to_owned);
+            (seen.state, seen.last) = (state, last);
+            let status = apply(world, &report);
+            let of = &status["containerStatuses"][0];
+            let text = |v: &Value| v.as_str().unwrap_or("-").trim_start_matches("youki://").to_owned();
+            [
+                text(&of["containerID"]),
+                text(&of["state"]["terminated"]["containerID"]),
+                text(&of["lastState"]["terminated"]["containerID"]),
+            ]
+        };
+    let running = || ContainerState::Running { started_at: START };
+    let waiting =
+        || ContainerState::Waiting { reason: "CrashLoopBackOff".to_owned(), message: String::new() };
+    let crash = || Some(ended(1, ""));
+    assert_eq!(run(&mut world, 0, Some("0"), running(), None), ["0", "-", "-"]);
+    assert_eq!(run(&mut world, 0, Some("0"), waiting(), crash()), ["0", "-", "0"]);
+    assert_eq!(run(&mut world, 1, Some("1"), running(), crash()), ["1", "-", "0"]);
+    assert_eq!(run(&mut world, 1, Some("1"), running(), crash()), ["1", "-", "0"], "told again");
+    let end = ContainerState::Terminated(Terminated {
+        finished_at: Timestamp::from_millis(START.millis() + 5000),
+        ..ended(2, "")
+    });
+    assert_eq!(run(&mut world, 1, Some("1"), end.clone(), crash()), ["1", "1", "0"]);
+    assert_eq!(run(&mut world, 1, None, end, crash()), ["1", "1", "0"], "the node has removed it");
+}
