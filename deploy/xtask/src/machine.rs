@@ -64,7 +64,9 @@ impl Files {
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
         }
-        for dir in ["bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "run", "tmp", "new"] {
+        for dir in
+            ["bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "run", "tmp", "mnt", "new"]
+        {
             fs::create_dir_all(folder.join(dir))?;
         }
         let files = Self { folder };
